@@ -1,0 +1,167 @@
+"""The methods of Tables II and III that the paper compares with, and never specifies (Q17).
+
+Each is the least that its name says, built of the proposed network's own parts, so that only the named difference
+differs: the same seven-layer CNN, the same sequence of rows, the same width, the same last two layers, one recipe.
+None has center loss, LDA or reconstruction, which the paper counts as its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from fer_repro.bilstm import BiLSTM, serialise
+from fer_repro.cnn import SevenLayerCNN
+from fer_repro.densenet import FullyConnected
+
+
+class RecurrentBaseline(nn.Module):
+    """A CNN and an LSTM over the rows of its feature map; features of all steps go to the fully connected layer.
+
+    Parameters
+    ----------
+    num_classes, size : int
+    bidirectional : bool
+        BiLSTM (CNN-BiLSTM), or an LSTM of twice the units (CNN-LSTM, DSCNN-LSTM, ACNN-LSTM).
+    separable : bool
+        Depthwise-separable convolutions: DSCNN read so (Q17).
+    spatial_attention : bool
+        Weigh the places of the feature map before the LSTM, a softmax over places from a 1x1 convolution: ACNN, after
+        the attention-based CNN the paper cites as [9] (Q17).
+    """
+
+    stages = 2
+    center_loss = False
+
+    def __init__(
+        self,
+        num_classes: int = 7,
+        size: int = 128,
+        *,
+        bidirectional: bool = False,
+        separable: bool = False,
+        spatial_attention: bool = False,
+        hidden: int = 128,
+        num_features: int = 64,
+        dropout: float = 0.3,
+        fast: bool = True,
+    ) -> None:
+        super().__init__()
+        self.cnn = SevenLayerCNN(separable=separable, fast=fast)
+        side, channels = self.cnn.output_size(size), self.cnn.channels
+        self.place = nn.Conv2d(channels, 1, 1) if spatial_attention else None
+        self.lstm = BiLSTM(channels * side, hidden, bidirectional=bidirectional)
+        self.head = FullyConnected(side * self.lstm.num_features, num_features, dropout)
+        self.classifier = nn.Linear(num_features, num_classes)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Map images (B, 1, S, S) to logits (B, C) and intermediates."""
+        feature_map, parts = self.cnn(x)  # (B, 64, H, W)
+        parts["feature_map"] = feature_map
+        if self.place is not None:
+            score = self.place(feature_map)  # (B, 1, H, W)
+            weights = torch.softmax(score.float().flatten(1), 1).view_as(score).to(feature_map.dtype)
+            feature_map = feature_map * weights * weights[0, 0].numel()  # mean weight one keeps the scale
+            parts["weights"] = weights
+        parts["sequence"] = serialise(feature_map, "rows")  # (B, H, 64 W)
+        parts["hidden"] = self.lstm(parts["sequence"])  # (B, H, 2h)
+        parts["features"] = self.head(parts["hidden"].flatten(1))  # (B, F)
+        return self.classifier(parts["features"]), parts
+
+    def fit_is_due(self, stage: int, finished: bool) -> bool:
+        """Nothing here is fitted in closed form."""
+        return False
+
+    def deployed_parameters(self) -> int:
+        """Count the trained weights."""
+        return sum(p.numel() for p in self.parameters())
+
+
+class SupportVectorBaseline(nn.Module):
+    """CNN-SVM: the CNN trained with softmax, whose features a linear support vector machine then classifies (Q17).
+
+    ``fit_stage`` fits scikit-learn's ``LinearSVC`` (one against the rest, squared hinge) on standardised training
+    features and keeps it as a fixed affine map, so that the network still runs in one piece; its "logits" are the
+    signed distances to the margins. Training cost is linear in images.
+
+    Parameters
+    ----------
+    num_classes, size : int
+    C : float
+        Q17: the penalty of a margin violation.
+    """
+
+    stages = 2
+    center_loss = False
+    fits_on = "features"
+    svm_weight: Tensor
+    svm_bias: Tensor
+    fitted: Tensor
+
+    def __init__(
+        self,
+        num_classes: int = 7,
+        size: int = 128,
+        *,
+        C: float = 0.01,  # noqa: N803  the field's name
+        num_features: int = 64,
+        dropout: float = 0.3,
+        fast: bool = True,
+    ) -> None:
+        super().__init__()
+        self.cnn = SevenLayerCNN(fast=fast)
+        side = self.cnn.output_size(size)
+        self.head = FullyConnected(self.cnn.channels * side * side, num_features, dropout)
+        self.classifier = nn.Linear(num_features, num_classes)
+        self.penalty = C
+        self.register_buffer("svm_weight", torch.zeros(num_classes, num_features))
+        self.register_buffer("svm_bias", torch.zeros(num_classes))
+        self.register_buffer("fitted", torch.tensor(False))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Map images (B, 1, S, S) to softmax logits, or to the SVM's once it is fitted, (B, C)."""
+        feature_map, parts = self.cnn(x)
+        parts["feature_map"] = feature_map
+        parts["features"] = features = self.head(feature_map.flatten(1))  # (B, F)
+        if self.fitted:
+            return nn.functional.linear(features.float(), self.svm_weight, self.svm_bias), parts
+        return self.classifier(features), parts
+
+    def fit_is_due(self, stage: int, finished: bool) -> bool:
+        """Say whether the SVM is to be fitted: once, when all training is over."""
+        return stage == self.stages and finished and not bool(self.fitted)
+
+    @torch.no_grad()
+    def fit_stage(self, features: Tensor, labels: Tensor) -> None:
+        """Fit the SVM on the training set's features (N, F) and labels (N,)."""
+        from sklearn.preprocessing import StandardScaler
+        from sklearn.svm import LinearSVC
+
+        y = labels.cpu().numpy()
+        scaler = StandardScaler().fit(features.float().cpu().numpy())
+        svm = LinearSVC(C=self.penalty, dual=False, random_state=0, max_iter=5000)
+        svm.fit(scaler.transform(features.float().cpu().numpy()), y)
+        coefficients = torch.from_numpy(svm.coef_ / scaler.scale_)
+        intercept = torch.from_numpy(svm.intercept_) - coefficients @ torch.from_numpy(scaler.mean_)
+        if len(svm.classes_) == 2:  # one machine for two classes: its negative stands for the other
+            coefficients, intercept = torch.cat([-coefficients, coefficients]), torch.cat([-intercept, intercept])
+        self.svm_bias.fill_(-1e4)  # a class never seen is never predicted
+        self.svm_weight[svm.classes_] = coefficients.to(self.svm_weight)
+        self.svm_bias[svm.classes_] = intercept.to(self.svm_bias)
+        self.fitted.fill_(True)
+
+    def deployed_parameters(self) -> int:
+        """Count the trained weights with the SVM in place of the softmax layer, which is as large."""
+        return sum(p.numel() for p in self.parameters())
+
+
+BASELINES: dict[str, Callable[..., nn.Module]] = {
+    "cnn-lstm": RecurrentBaseline,
+    "dscnn-lstm": partial(RecurrentBaseline, separable=True),
+    "cnn-bilstm": partial(RecurrentBaseline, bidirectional=True),
+    "acnn-lstm": partial(RecurrentBaseline, spatial_attention=True),
+    "cnn-svm": SupportVectorBaseline,
+}

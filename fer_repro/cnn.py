@@ -1,0 +1,182 @@
+"""The seven-layer convolutional network (Paper: Sec. III-C): four convolutions and three max-poolings.
+
+``(1x1, 32), (5x5, 32), (3x3, 32), (3x3, 64)``, each followed by batch normalisation (Sec. III-F) and ReLU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class Convolution(NamedTuple):
+    """One convolution as the paper writes it: (kernel x kernel, channels)."""
+
+    kernel: int
+    channels: int
+
+
+CONVOLUTIONS = (Convolution(1, 32), Convolution(5, 32), Convolution(3, 32), Convolution(3, 64))  # Paper: Sec. III-C
+POOL_AFTER = (1, 2, 4)  # Q5: which convolutions a pooling follows
+NORMS = ("before", "after", "none")
+
+
+class ConvolutionBlock(nn.Module):
+    """Convolution, batch norm, ReLU and, where asked for, 2x2 max-pooling.
+
+    Parameters
+    ----------
+    in_channels : int
+    convolution : Convolution
+    pool : bool
+    padding : {"same", "valid"}
+        Q5: keep the size, or let the border fall away.
+    norm : {"before", "after", "none"}
+        Q5: batch norm before or after the ReLU, or none (for C-BN).
+    separable : bool
+        Depthwise-separable convolution (the DSCNN baseline, Q17).
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        convolution: Convolution,
+        pool: bool,
+        padding: str = "same",
+        norm: str = "before",
+        separable: bool = False,
+    ) -> None:
+        super().__init__()
+        if padding not in ("same", "valid") or norm not in NORMS:
+            raise ValueError(f"Q5: wanted padding 'same' or 'valid' and norm in {NORMS}, got {padding!r}, {norm!r}")
+        kernel, channels = convolution
+        pad = kernel // 2 if padding == "same" else 0
+        bias = norm != "before"  # batch norm right after the convolution removes any bias
+        if separable and in_channels > 1:
+            self.convolution: nn.Module = nn.Sequential(
+                nn.Conv2d(in_channels, in_channels, kernel, padding=pad, groups=in_channels, bias=False),
+                nn.Conv2d(in_channels, channels, 1, bias=bias),
+            )
+        else:
+            self.convolution = nn.Conv2d(in_channels, channels, kernel, padding=pad, bias=bias)
+        self.norm = nn.BatchNorm2d(channels) if norm != "none" else nn.Identity()
+        self.norm_last = norm == "after"
+        self.pool = nn.MaxPool2d(2) if pool else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, H, W) to (B, C', H', W'); with pooling H' = H // 2."""
+        x = self.convolution(x)
+        x = self.norm(F.relu(x)) if self.norm_last else F.relu(self.norm(x))
+        return self.pool(x)
+
+
+class PointwiseBlock(ConvolutionBlock):
+    """The first block, exactly as :class:`ConvolutionBlock` computes it, but without its full-size maps.
+
+    A 1x1 convolution of one grey channel, batch norm and ReLU act on each pixel alone, and per channel they are a
+    monotone function of its grey value x. Max-pooling passes through a monotone function::
+
+        maxpool(relu(a x + d)) = relu(a maxpool(x) + d)  where a >= 0,  relu(a minpool(x) + d)  where a < 0
+
+    and the batch statistics of w x follow from those of x: mean w m, variance w^2 v. So the 32 maps of full size, their
+    normalisation and their pooling are never made. Values, gradients and running statistics are those of the plain
+    layers up to rounding; parameters and state have the same names, so that either form loads the other's weights.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, 1, H, W) to (B, C, H // 2, W // 2)."""
+        conv, norm = self.convolution, self.norm
+        assert isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
+        with torch.autocast(x.device.type, enabled=False):
+            x = x.float()
+            w = conv.weight.view(-1)  # (C,)
+            mean, variance = self._statistics(x, w, norm)  # of w x, per channel
+            scale = norm.weight * torch.rsqrt(variance + norm.eps)
+            a, d = scale * w, norm.bias - scale * mean  # norm(w x) = a x + d                              (C,)
+            extremes = torch.cat([F.max_pool2d(x, 2), -F.max_pool2d(-x, 2)], 1)  # (B, 2, H/2, W/2)
+            # the largest x where the slope rises, the smallest where it falls: a 1x1 convolution of the two
+            choice = torch.stack([a.clamp(min=0), a.clamp(max=0)], 1)[..., None, None]  # (C, 2, 1, 1)
+            return F.relu(F.conv2d(extremes, choice, d))
+
+    @staticmethod
+    def _statistics(x: Tensor, w: Tensor, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+        """Return mean and variance of w x, each (C,), and keep the running statistics."""
+        assert norm.running_mean is not None and norm.running_var is not None and norm.momentum is not None
+        if not norm.training:
+            return norm.running_mean, norm.running_var
+        v, m = torch.var_mean(x, correction=0)
+        with torch.no_grad():
+            n = x.numel()
+            norm.running_mean.lerp_(w * m, norm.momentum)
+            norm.running_var.lerp_(w.square() * v * (n / max(n - 1, 1)), norm.momentum)
+            if norm.num_batches_tracked is not None:
+                norm.num_batches_tracked.add_(1)
+        return w * m, w.square() * v
+
+
+class SevenLayerCNN(nn.Module):
+    """Four convolutions and three poolings (Paper: Sec. III-C).
+
+    Parameters
+    ----------
+    pool_after : sequence of int
+        Q5: numbers (from 1) of the convolutions that a pooling follows.
+    padding, norm : str
+        Q5, see :class:`ConvolutionBlock`.
+    separable : bool
+        Depthwise-separable convolutions from the second on (Q17, DSCNN).
+    fast : bool
+        Take :class:`PointwiseBlock` for the first block where it applies; it gives the same numbers.
+    convolutions : sequence of Convolution
+        The paper's four by default.
+    """
+
+    def __init__(
+        self,
+        pool_after: Sequence[int] = POOL_AFTER,
+        padding: str = "same",
+        norm: str = "before",
+        separable: bool = False,
+        fast: bool = True,
+        convolutions: Sequence[Convolution] = CONVOLUTIONS,
+    ) -> None:
+        super().__init__()
+        if sorted(set(pool_after)) != list(pool_after) or not set(pool_after) <= set(range(1, len(convolutions) + 1)):
+            raise ValueError(
+                f"pool_after: wanted rising numbers within 1..{len(convolutions)} (Q5), got {tuple(pool_after)}"
+            )
+        blocks: list[nn.Module] = []
+        channels = 1
+        for number, convolution in enumerate(convolutions, start=1):
+            pool = number in pool_after
+            pointwise = fast and number == 1 and convolution.kernel == 1 and pool and norm == "before"
+            kind = PointwiseBlock if pointwise else ConvolutionBlock
+            blocks.append(kind(channels, convolution, pool, padding, norm, separable))
+            channels = convolution.channels
+        self.blocks = nn.ModuleList(blocks)
+        self.channels = channels
+
+    def forward(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Map images (B, 1, S, S) to the feature map (B, 64, H, W) and the blocks' outputs by name."""
+        parts: dict[str, Tensor] = {}
+        for number, block in enumerate(self.blocks, start=1):
+            x = block(x)
+            if number < len(self.blocks):
+                parts[f"block{number}"] = x
+        return x, parts
+
+    def output_size(self, size: int) -> int:
+        """Return H = W of the feature map for images of ``size`` pixels."""
+        for block in self.blocks:
+            assert isinstance(block, ConvolutionBlock)
+            conv = block.convolution[0] if isinstance(block.convolution, nn.Sequential) else block.convolution
+            assert isinstance(conv, nn.Conv2d)
+            size = size + 2 * int(conv.padding[0]) - conv.kernel_size[0] + 1
+            size = size // 2 if isinstance(block.pool, nn.MaxPool2d) else size
+        if size < 1:
+            raise ValueError("the images are too small: nothing is left after the last pooling")
+        return size
