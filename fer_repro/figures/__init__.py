@@ -51,19 +51,20 @@ __all__ = [
     "table",
     "tip",
     "verdict_badge",
+    "verdict_sign",
 ]
 
-# blue, vermilion, green, amber, purple, sky, pink, grey: each has a contrast of about 3:1 or more against white and
-# against the theme's dark ground, and neighbours stay apart under the common kinds of colour blindness
-# (after Okabe and Ito's set, darkened or lightened where one of the two grounds asked for it).
-COLORS = ("#0072b2", "#d55e00", "#009e73", "#b98500", "#8a63d2", "#2f9fd0", "#cc6699", "#7f7f7f")
+# blue, orange, green, brown, violet, sky, mauve, grey. Chosen by search: each has a contrast of about 3:1 or more with a
+# white and with the theme's dark ground, and every pair stays apart (CIEDE2000 > 12) in the three kinds of colour
+# blindness after Machado, Oliveira and Fernandes (2009).
+COLORS = ("#136988", "#d78300", "#389563", "#6d5e2f", "#8533e0", "#3f99ff", "#b082a5", "#717171")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 
 _CLASS_ORDER = {
     "sadness": 0,
-    "anger": 1,
+    "anger": 3,
     "disgust": 2,
-    "happiness": 3,
+    "happiness": 1,
     "fear": 4,
     "surprise": 5,
     "contempt": 6,
@@ -439,11 +440,14 @@ VERDICTS = {
 }
 
 
+def verdict_sign(verdict: str) -> str:
+    """Return the sign that stands before a verdict, so that colour never stands alone."""
+    return {"good": "✓", "fair": "◐", "poor": "✗", "none": "–"}[VERDICTS.get(verdict, "none")]
+
+
 def verdict_badge(verdict: str) -> str:
-    """Return MyST for a verdict as a small badge: a sign and a word, never colour alone."""
-    kind = VERDICTS.get(verdict, "none")
-    sign = {"good": "✓", "fair": "◐", "poor": "✗", "none": "–"}[kind]
-    return f"[{sign} {verdict}]{{.verdict .verdict-{kind}}}"
+    """Return MyST for a verdict as a small badge, for columns named in ``table(markdown=...)`` and for prose."""
+    return f"[{verdict_sign(verdict)} {verdict}]{{.verdict .verdict-{VERDICTS.get(verdict, 'none')}}}"
 
 
 def header_card(
