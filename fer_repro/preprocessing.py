@@ -24,12 +24,12 @@ from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
-import platformdirs
 import torch
 from filelock import FileLock
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
+from fer_repro.data import cache
 from fer_repro.data.faces import FaceDataset
 
 Array = NDArray[Any]
@@ -334,10 +334,9 @@ def prepared(
 
 
 def _cache_path(images: Array, options: tuple[Any, ...], cache_dir: str | os.PathLike[str] | None) -> Path:
-    root = cache_dir or os.environ.get("FER_REPRO_CACHE") or platformdirs.user_cache_dir("fer_repro")
     digest = hashlib.sha256(repr((images.shape, options, CACHE_VERSION, cv2.__version__)).encode())
     digest.update(np.ascontiguousarray(images).data)
-    return Path(root) / "prepared" / f"{digest.hexdigest()[:32]}.npy"
+    return Path(cache_dir or cache.directory()) / f"prepared-{digest.hexdigest()[:32]}.npy"
 
 
 def _read_cached(path: Path, shape: tuple[int, ...], some: Array, wanted: Array) -> NDArray[np.uint8] | None:
@@ -351,7 +350,7 @@ def _read_cached(path: Path, shape: tuple[int, ...], some: Array, wanted: Array)
 
 
 def _write_atomically(path: Path, array: Array) -> None:
-    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f"{path.stem}-", suffix=".part")
     try:
         with os.fdopen(handle, "wb") as file:
             np.save(file, array)
@@ -468,7 +467,7 @@ def _normalize_step(shape: tuple[int, ...], dtype: Any, s: float, lam: float, ep
     def grey_levels(X: Array, out: Array) -> None:
         """Eq. 1 for uint8: sums of whole numbers are exact, and 256 levels make a table."""
         X = X.reshape(len(X), -1)  # (H, W) or (H, 3W)
-        n, total, squares = X.size, int(cv2.sumElems(X)[0]), int(cv2.norm(X, cv2.NORM_L2SQR))
+        n, total, squares = X.size, round(cv2.sumElems(X)[0]), round(cv2.norm(X, cv2.NORM_L2SQR))
         variance = (n * squares - total * total) / (n * n)
         # Paper: Sec. III-A, Eq. 1
         table = s * (_GREY_LEVELS - total / n) / max(eps, math.sqrt(lam + variance))
