@@ -62,7 +62,7 @@ def set_up(venv, python=None, torch_index=None):
         run([*pip, "install", "--index-url", torch_index, *torch_pins()])
     install_lock(venv, pip, without_cuda=bool(torch_index))
     replace_opencv_without_libgl(venv, pip)
-    run([*pip, "install", "--quiet", "--no-deps", "--no-build-isolation", "--editable", str(ROOT)])
+    run([*pip, "install", "-qq", "--no-deps", "--no-build-isolation", "--editable", str(ROOT)])
     stamp.write_text(wanted)
     say("done")
 
@@ -103,7 +103,7 @@ def find_python(python=None):
         return path
     raise SetUpError(
         f"wanted Python {text(OLDEST)} to {text(NEWEST)}, found {', '.join(dict.fromkeys(seen)) or 'none'}. "
-        "Install one (Debian, Ubuntu: sudo apt-get install python3 python3-venv), or name yours: make PYTHON=/path/to/it"
+        "Install one (Debian, Ubuntu: sudo apt-get install python3 python3-venv) or name it: make PYTHON=/path/to/it"
     )
 
 
@@ -125,7 +125,8 @@ def install_lock(venv, pip, without_cuda=False):
     with tempfile.TemporaryDirectory() as folder:
         chosen = Path(folder, "requirements.txt")
         chosen.write_text("\n".join(lines) + "\n")
-        run([*pip, "install", "--quiet", "--progress-bar", "off", "--requirement", str(chosen)])
+        # A person watches pip's progress bars; a log needs errors only.
+        run([*pip, "install", *([] if sys.stdout.isatty() else ["-qq"]), "--requirement", str(chosen)])
 
 
 def replace_opencv_without_libgl(venv, pip):
@@ -137,8 +138,8 @@ def replace_opencv_without_libgl(venv, pip):
     version = installed_version(venv, "opencv-python")
     if version and ".so" in fault:
         say(f"this system lacks a library that opencv-python needs ({fault}): taking opencv-python-headless instead")
-        run([*pip, "uninstall", "--quiet", "--yes", "opencv-python"])
-        run([*pip, "install", "--quiet", "--no-deps", "--force-reinstall", f"opencv-python-headless=={version}"])
+        run([*pip, "uninstall", "-qq", "--yes", "opencv-python"])
+        run([*pip, "install", "-qq", "--no-deps", "--force-reinstall", f"opencv-python-headless=={version}"])
         fault = import_fault(venv, "cv2")
     if fault:
         raise SetUpError(f"OpenCV is installed but cannot be imported: {fault}")
