@@ -1,0 +1,316 @@
+"""Measures, intervals and tests against loops written from the formulas, against scikit-learn and scipy."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from math import comb
+
+import numpy as np
+import pytest
+from scipy import stats
+from sklearn import metrics as sklearn_metrics
+
+from fer_repro import metrics
+
+
+def _faces(seed=0, n=400, classes=7, accuracy=0.6):
+    generator = np.random.default_rng(seed)
+    y = generator.choice(classes, n, p=np.arange(1, classes + 1) / np.arange(1, classes + 1).sum())
+    return y, np.where(generator.random(n) < accuracy, y, generator.integers(0, classes, n))
+
+
+def _slow(y, p, classes, average):
+    """Eqs 14-16 in exact fractions, one class at a time."""
+    rows = []
+    for c in range(classes):
+        tp = sum(a == c and b == c for a, b in zip(y, p, strict=True))
+        fp = sum(a != c and b == c for a, b in zip(y, p, strict=True))
+        fn = sum(a == c and b != c for a, b in zip(y, p, strict=True))
+        if tp + fp + fn == 0:
+            continue
+        precision = Fraction(tp, tp + fp) if tp + fp else Fraction(0)
+        recall = Fraction(tp, tp + fn) if tp + fn else Fraction(0)
+        f1 = 2 / (1 / precision + 1 / recall) if precision and recall else Fraction(0)
+        rows.append((tp + fn, precision, recall, f1))
+    weights = [Fraction(n, len(y)) if average == "weighted" else Fraction(1, len(rows)) for n, *_ in rows]
+    return [float(sum(w * row[k] for w, row in zip(weights, rows, strict=True))) for k in (1, 2, 3)]
+
+
+@pytest.mark.parametrize("average", ["macro", "weighted"])
+def test_scores_follow_the_equations(average):
+    y, p = _faces(n=150)
+    p[p == 2] = 3  # a class never predicted
+    got = metrics.scores(y, p, 7, average)
+    assert [got["precision"], got["recall"], got["f1"]] == pytest.approx(_slow(y, p, 7, average), abs=1e-12)
+    assert got["accuracy"] == pytest.approx(sum(y == p) / len(y))
+    assert got["confusion"].sum() == len(y)
+    assert got["confusion"][3, 3] == ((y == 3) & (p == 3)).sum()
+
+
+@pytest.mark.parametrize("average", metrics.AVERAGES)
+@pytest.mark.parametrize("classes", [2, 7])
+def test_scores_agree_with_scikit_learn(average, classes):
+    y, p = _faces(seed=classes, classes=classes)
+    wanted = sklearn_metrics.precision_recall_fscore_support(y, p, average=average, zero_division=0)
+    got = metrics.scores(y, p, classes, average)
+    assert [got["precision"], got["recall"], got["f1"]] == pytest.approx(wanted[:3], abs=1e-12)
+    assert (got["confusion"] == sklearn_metrics.confusion_matrix(y, p, labels=range(classes))).all()
+
+
+def test_a_class_that_never_occurs_is_left_out_of_the_macro_average():
+    y, p = np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1])
+    assert metrics.scores(y, p, 7)["f1"] == pytest.approx(metrics.scores(y, p, 2)["f1"])
+
+
+def test_many_matrices_at_once_are_each_as_alone():
+    matrices = np.random.default_rng(1).integers(0, 9, (5, 3, 4, 4))
+    for average in metrics.AVERAGES:
+        together = metrics.measures(matrices, average)
+        alone = metrics.scores_of(matrices[2, 1], average)
+        assert {k: v[2, 1] for k, v in together.items()} == pytest.approx(alone)
+
+
+@pytest.mark.parametrize("average", metrics.AVERAGES)
+def test_no_f1_above_the_mean_of_precision_and_recall(average):
+    matrices = np.random.default_rng(2).integers(0, 30, (2000, 7, 7)) ** 2
+    found = metrics.measures(matrices, average)
+    assert (found["f1"] <= (found["precision"] + found["recall"]) / 2 + 1e-12).all()
+
+
+def test_one_against_rest_accuracy_is_eq_13_averaged_over_classes():
+    y, p = _faces()
+    each = [(((y == c) & (p == c)) | ((y != c) & (p != c))).mean() for c in range(7)]
+    assert metrics.one_against_rest_accuracy((y == p).mean(), 7) == pytest.approx(np.mean(each))
+
+
+@pytest.mark.parametrize(
+    ("y", "p", "message"),
+    [
+        ([0, 1], [0], "one length"),
+        ([], [], "at least 1"),
+        ([0, 7], [0, 1], r"labels: wanted classes 0\.\.6, got 0\.\.7"),
+        ([0, 1], [0, -1], r"predictions: wanted classes 0\.\.6"),
+        ([0, 1], [0.2, 0.8], "argmax"),
+    ],
+)
+def test_bad_labels_say_what_is_wrong(y, p, message):
+    with pytest.raises(ValueError, match=message):
+        metrics.scores(y, p, 7)
+
+
+def test_an_unknown_average_is_named():
+    with pytest.raises(ValueError, match="Q15"):
+        metrics.scores([0, 1], [0, 1], 2, average="event-based")
+
+
+# -- sequences
+
+
+def test_votes_against_a_loop():
+    generator = np.random.default_rng(3)
+    sequence = np.repeat(generator.permutation(60), 3)
+    label = generator.integers(0, 7, 60)[sequence]
+    predicted, confidence = generator.integers(0, 4, 180), generator.random(180)
+    votes = metrics.sequence_vote(label, predicted, sequence, confidence, subjects=sequence // 3)
+    for i, s in enumerate(votes.sequence):
+        frames = np.flatnonzero(sequence == s)
+        count = {c: (sum(predicted[frames] == c), confidence[frames][predicted[frames] == c].sum()) for c in range(7)}
+        assert votes.predicted[i] == max(count, key=count.get)
+        assert votes.label[i] == label[frames[0]]
+        assert votes.subject[i] == s // 3
+
+
+def test_votes_on_single_frames_are_the_frames():
+    y, p = _faces(n=30)
+    votes = metrics.sequence_vote(y, p, np.arange(30))
+    assert (votes.predicted == p).all()
+    assert (votes.label == y).all()
+
+
+@pytest.mark.parametrize(
+    ("sequence", "label", "ties", "message"),
+    [
+        ([1, -1], [0, 0], "confidence", "-1"),
+        ([5, 5], [0, 1], "confidence", "sequence 5: wanted one label"),
+        ([1, 2], [0, 0], "coin", "Q18"),
+    ],
+)
+def test_votes_refuse_what_is_no_sequence(sequence, label, ties, message):
+    with pytest.raises(ValueError, match=message):
+        metrics.sequence_vote(label, [0, 0], sequence, ties=ties)
+
+
+# -- bootstrap
+
+
+def test_intervals_agree_with_scipy_bootstrap():
+    y, p = _faces(n=300)
+    ours = metrics.intervals(y, p, 7, resamples=4000)["accuracy"]
+    theirs = stats.bootstrap(
+        ((y == p).astype(float),), np.mean, n_resamples=4000, method="percentile", rng=np.random.default_rng(1)
+    ).confidence_interval
+    assert ours == pytest.approx((theirs.low, theirs.high), abs=0.008)
+
+
+def test_resampling_counts_has_the_spread_of_resampling_images():
+    y, p = _faces(n=200)
+    generator = np.random.default_rng(4)
+    slow = []
+    for _ in range(1500):
+        i = generator.integers(0, len(y), len(y))
+        slow.append(sklearn_metrics.f1_score(y[i], p[i], average="macro", zero_division=0))
+    quick = metrics.bootstrap_measures(y, p, 7, resamples=1500)["f1"][:, 0]
+    assert quick.mean() == pytest.approx(np.mean(slow), abs=0.004)
+    assert quick.std() == pytest.approx(np.std(slow), rel=0.1)
+
+
+def test_cluster_bootstrap_draws_whole_groups():
+    y = np.repeat([0, 1], 50)
+    p = y.copy()
+    p[:10] = 1  # all errors are one person's
+    groups = np.arange(100) // 10
+    for chunk in metrics.bootstrap_confusions(y, p, 2, groups, resamples=200):
+        assert (chunk.sum((2, 3)) == 100).all()
+        assert (chunk[..., 0, 1] % 10 == 0).all()
+    by_image, by_person = metrics.intervals(y, p, 2), metrics.intervals(y, p, 2, groups=groups)
+    assert by_person["accuracy"][0] < by_image["accuracy"][0]
+
+
+def test_groups_of_one_are_images():
+    y, p = _faces(n=250)
+    alone = metrics.intervals(y, p, 7, groups=np.arange(250))["recall"]
+    assert alone == pytest.approx(metrics.intervals(y, p, 7)["recall"], abs=0.01)
+
+
+def test_chunks_change_memory_not_results(monkeypatch):
+    y, p = _faces(n=100)
+    whole = metrics.bootstrap_measures(y, p, 7, resamples=300)
+    monkeypatch.setattr(metrics, "CHUNK_BYTES", 20_000)
+    pieces = list(metrics.bootstrap_confusions(y, p, 7, resamples=300))
+    assert len(pieces) > 5
+    assert max(len(piece) for piece in pieces) < 60
+    again = metrics.bootstrap_measures(y, p, 7, resamples=300)
+    assert again["f1"] == pytest.approx(whole["f1"])
+
+
+def test_intervals_cover_the_truth_about_as_often_as_they_say():
+    generator = np.random.default_rng(5)
+    hits = 0
+    for k in range(200):
+        y = generator.integers(0, 3, 150)
+        p = np.where(generator.random(150) < 0.7, y, (y + 1) % 3)
+        low, high = metrics.intervals(y, p, 3, resamples=300, seed=k)["accuracy"]
+        hits += low <= 0.7 <= high
+    assert 176 <= hits <= 200
+
+
+def test_runs_that_differ_widen_the_interval():
+    y, p = _faces(n=500)
+    q = np.where(np.random.default_rng(6).random(500) < 0.5, y, p)
+    same = metrics.intervals(y, np.stack([p, p, p]), 7)["accuracy"]
+    differing = metrics.intervals(y, np.stack([p, q, p]), 7)["accuracy"]
+    assert differing[1] - differing[0] > 1.5 * (same[1] - same[0])
+
+
+def test_paired_differences():
+    y, a = _faces(n=800, accuracy=0.6)
+    b = np.where(np.random.default_rng(7).random(800) < 0.3, y, a)  # better on the same images
+    found = metrics.paired_differences(y, a, b, 7)
+    for name, difference in found.items():
+        assert difference.estimate == pytest.approx(metrics.scores(y, b, 7)[name] - metrics.scores(y, a, 7)[name])
+        assert 0 < difference.low < difference.estimate < difference.high
+        assert difference.p < 0.01
+    back = metrics.paired_differences(y, b, a, 7)["f1"]
+    assert back.estimate == pytest.approx(-found["f1"].estimate)
+    assert metrics.paired_differences(y, a, a, 7)["f1"].p == 1.0
+
+
+def test_paired_interval_is_narrower_than_an_unpaired_one():
+    y, a = _faces(n=800)
+    b = np.where(np.random.default_rng(8).random(800) < 0.1, y, a)
+    paired = metrics.paired_differences(y, a, b, 7)["accuracy"]
+    unpaired = [np.diff(metrics.intervals(y, p, 7)["accuracy"])[0] for p in (a, b)]
+    assert paired.high - paired.low < min(unpaired)
+
+
+@pytest.mark.parametrize(
+    ("keywords", "message"),
+    [
+        ({"confidence": 95.0}, "between 0 and 1"),
+        ({"resamples": 0}, "at least 1"),
+        ({"groups": [0, 1]}, "groups: wanted one for each of 400"),
+    ],
+)
+def test_bad_bootstraps_say_what_is_wrong(keywords, message):
+    y, p = _faces()
+    with pytest.raises(ValueError, match=message):
+        metrics.intervals(y, p, 7, **keywords)
+
+
+# -- tests, corrections, effects
+
+
+def test_mcnemar_is_a_binomial_test_of_the_discordant_images():
+    y = np.zeros(60, dtype=int)
+    a, b = y.copy(), y.copy()
+    a[:12] = 1  # b alone recognises 12
+    b[12:15] = 1  # a alone recognises 3
+    tail = sum(comb(15, k) for k in range(4)) / 2**15
+    assert metrics.discordance(y, a, b) == (3, 12)
+    assert metrics.mcnemar(y, a, b) == pytest.approx(2 * tail)
+    assert metrics.mcnemar(y, b, a) == pytest.approx(2 * tail)
+    assert metrics.mcnemar(y, a, b, exact_below=1) == pytest.approx(stats.chi2.sf((9 - 1) ** 2 / 15, 1))
+    assert metrics.mcnemar(y, a, a) == 1.0
+
+
+def test_several_seeds_count_as_twice_their_mean():
+    y, a = _faces()
+    b = np.where(np.random.default_rng(9).random(400) < 0.05, y, a)
+    each = metrics.mcnemar(y, a, b)
+    assert metrics.mcnemar_over_seeds(y, a, b) == pytest.approx(each)
+    assert metrics.mcnemar_over_seeds(y, [a, a, a], [b, b, b]) == pytest.approx(2 * each)
+    with pytest.raises(ValueError, match="as many runs"):
+        metrics.mcnemar_over_seeds(y, [a, a], [b])
+
+
+def test_holm_against_its_definition():
+    p = np.array([0.01, 0.04, 0.03, 0.005])
+    order = np.argsort(p)
+    slow, highest = np.empty(4), 0.0
+    for rank, i in enumerate(order):
+        highest = max(highest, min(1.0, (4 - rank) * p[i]))
+        slow[i] = highest
+    assert metrics.holm(p) == pytest.approx(slow)
+    assert metrics.holm([]).size == 0
+    with pytest.raises(ValueError, match=r"\[0, 1\]"):
+        metrics.holm([0.5, 1.5])
+
+
+def test_effect_sizes():
+    y = np.zeros(100, dtype=int)
+    a, b = y.copy(), y.copy()
+    a[:12] = 1
+    b[12:15] = 1
+    found = metrics.effect_size(y, a, b)
+    assert found == pytest.approx({"difference": 0.09, "cohens_g": 0.3, "odds_ratio": 4.0})
+    assert metrics.effect_size(y, a, y)["odds_ratio"] == float("inf")
+    assert metrics.effect_size(y, y, y)["cohens_g"] == 0.0
+    with pytest.raises(ValueError, match="one length"):
+        metrics.effect_size(y, a, b[:5])
+
+
+def test_spread_over_seeds():
+    found = metrics.spread([0.70, 0.72, 0.71])
+    reference = stats.t.interval(0.95, 2, loc=0.71, scale=0.01 / np.sqrt(3))
+    assert (found["low"], found["high"]) == pytest.approx(reference)
+    assert found["sd"] == pytest.approx(0.01)
+    assert np.isnan(metrics.spread([0.7])["low"])
+    with pytest.raises(ValueError, match="one number a run"):
+        metrics.spread([])
+
+
+def test_rank_agreement():
+    assert metrics.rank_agreement([1, 2, 3, 4], [10, 20, 30, 40]) == pytest.approx(1)
+    assert metrics.rank_agreement([1, 2, 3, 4], [10, 20, 40, 30]) == pytest.approx((5 - 1) / 6)
+    with pytest.raises(ValueError, match="two or more"):
+        metrics.rank_agreement([1], [1])
