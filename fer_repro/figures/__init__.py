@@ -54,8 +54,8 @@ __all__ = [
     "verdict_sign",
 ]
 
-# blue, orange, green, brown, violet, sky, mauve, grey. Chosen by search: each has a contrast of about 3:1 or more with a
-# white and with the theme's dark ground, and every pair stays apart (CIEDE2000 > 12) in the three kinds of colour
+# blue, orange, green, brown, violet, sky, mauve, grey. Chosen by search: each has a contrast of about 3:1 or more with
+# a white and with the theme's dark ground, and every pair stays apart (CIEDE2000 > 11) in the three kinds of colour
 # blindness after Machado, Oliveira and Fernandes (2009).
 COLORS = ("#136988", "#d78300", "#389563", "#6d5e2f", "#8533e0", "#3f99ff", "#b082a5", "#717171")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
@@ -146,7 +146,8 @@ def style(theme: str = "light") -> Iterator[dict[str, str]]:
         "svg.hashsalt": "fer_repro",
         "savefig.dpi": _DPI,
     }
-    with plt.rc_context({**plt.rcParamsDefault, "backend": plt.rcParams["backend"], **rc}):
+    defaults: dict[str, Any] = {key: value for key, value in plt.rcParamsDefault.items() if key != "backend"}
+    with plt.rc_context(rc={**defaults, **rc}):  # type: ignore[dict-item, unused-ignore]
         yield colors
 
 
@@ -500,7 +501,7 @@ def card(
         "Teaching": f"about {minutes} minutes" if minutes else "",
     }
     rows = [(key, value) for key, value in facts.items() if value]
-    myst = ":::::{div} chapter-card\n" + "\n".join(f":{key}: {value}" for key, value in rows) + "\n:::::"
+    myst = ":::::{div} chapter-card\n\n" + "\n".join(f":{key}: {value}" for key, value in rows) + "\n:::::"
     body = "".join(f"<tr><th>{key}</th><td>{html.escape(_plain(value))}</td></tr>" for key, value in rows)
     return Shown(myst, f"<table>{body}</table>", "\n".join(f"{key}: {_plain(value)}" for key, value in rows))
 

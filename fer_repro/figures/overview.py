@@ -89,7 +89,7 @@ def _arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float]) -> 
 def _face(axes: Axes, x: float, y: float) -> None:
     """A drawn face: nobody's."""
     ink = plt.rcParams["text.color"]
-    axes.add_patch(Ellipse((x, y), 0.98, 1.24, facecolor=COLORS[3] + "33", edgecolor=ink, linewidth=1.4))
+    axes.add_patch(Ellipse((x, y), 0.98, 1.24, facecolor=COLORS[1] + "33", edgecolor=ink, linewidth=1.4))
     for side in (-1, 1):
         axes.add_patch(Ellipse((x + side * 0.2, y + 0.12), 0.16, 0.11, facecolor="none", edgecolor=ink, linewidth=1.2))
         axes.add_patch(Circle((x + side * 0.2, y + 0.12), 0.035, color=ink))
@@ -101,6 +101,6 @@ def _face(axes: Axes, x: float, y: float) -> None:
 def _bars(axes: Axes, left: float, middle: float) -> None:
     lengths = np.array([0.1, 0.06, 0.08, 0.66, 0.07, 0.14, 0.2])  # a sketch of seven probabilities
     heights = middle + 0.15 * (np.arange(7) - 3)[::-1]
-    colors = [COLORS[3] if length == lengths.max() else COLORS[7] for length in lengths]
+    colors = [COLORS[1] if length == lengths.max() else COLORS[7] for length in lengths]
     axes.barh(heights, lengths, height=0.1, left=left, color=colors)
     axes.text(left, middle + 0.66, "7 classes", ha="left", va="center", fontsize=8.5)

@@ -1,0 +1,273 @@
+"""What this book adds to Sphinx: pictures in two themes, the library's source as pages, verdicts, MathJax from disk.
+
+Directives: ``themed-figure`` (written by ``fer_repro.figures.show``), ``drawing`` (a figure that the library draws
+while the page is built), ``findings`` (the state of the ledger). Roles: ``source``, ``verdict``, ``runtime``.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import importlib
+import json
+import posixpath
+import shutil
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import Any, ClassVar
+from urllib.parse import quote
+
+from docutils import nodes
+from docutils.parsers.rst import directives
+from pybtex.plugin import register_plugin
+from pybtex.richtext import Text as RichText
+from pybtex.style.formatting.unsrt import Style as UnsrtStyle
+from pybtex.style.labels import BaseLabelStyle
+from pygments import highlight
+from pygments.formatters import HtmlFormatter
+from pygments.lexers import PythonLexer
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective, SphinxRole
+from sphinx.util.logging import getLogger
+
+ROOT = Path(__file__).resolve().parents[2]
+logger = getLogger("fer_book")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# One figure, two pictures
+
+
+class themed_images(nodes.General, nodes.Element):
+    """Two images of which the page shows the one for its theme."""
+
+
+class ThemedFigure(SphinxDirective):
+    """Caption first; the last two lines are ``width height data-uri`` of the light and of the dark picture."""
+
+    has_content = True
+    option_spec: ClassVar = {"name": directives.unchanged_required, "alt": directives.unchanged_required}
+
+    def run(self) -> list[nodes.Node]:
+        lines = list(self.content)
+        pictures, text = lines[-2:], lines[:-2]
+        images = themed_images(pictures=[], alt=self.options["alt"])
+        for theme, line in zip(("light", "dark"), pictures, strict=True):
+            width, height, uri = line.split(" ", 2)
+            path = self.write(uri, theme)
+            images["pictures"].append((theme, width, height, path))
+        caption = nodes.caption()
+        caption += self.parse_inline(" ".join(text).strip(), lineno=self.lineno)[0]
+        figure = nodes.figure("", images, caption, classes=["themed-figure"])
+        self.set_source_info(figure)
+        self.add_name(figure)
+        return [figure]
+
+    def write(self, uri: str, theme: str) -> str:
+        """Pictures come inside the notebooks; written to files, a page loads only those for the theme it shows."""
+        mime, _, data = uri.removeprefix("data:").partition(";base64,")
+        content = base64.b64decode(data)
+        digest = hashlib.sha256(content).hexdigest()[:12]
+        suffix = {"image/svg+xml": "svg", "image/png": "png"}[mime]
+        path = Path(self.env.doctreedir) / "pictures" / f"{self.options['name']}-{theme}-{digest}.{suffix}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        self.env.images.add_file(self.env.docname, str(path))
+        return str(path)
+
+
+def visit_themed_images(self: Any, node: themed_images) -> None:
+    self.body.append('<span class="themed-pair">')  # apart from the caption, which the theme would hide with its image
+    for theme, width, height, path in node["pictures"]:
+        name = self.builder.env.images[path][1]
+        self.builder.images[path] = name
+        self.body.append(
+            f'<img class="only-{theme}" src="{html.escape(posixpath.join(self.builder.imgpath, quote(name)))}"'
+            f' alt="{html.escape(node["alt"])}" width="{width}" height="{height}" loading="lazy" decoding="async">'
+        )
+    self.body.append("</span>")
+    raise nodes.SkipNode
+
+
+class Drawing(SphinxDirective):
+    """A figure that a library function draws: ``{drawing} module:function`` with ``:name:`` and ``:alt:``."""
+
+    required_arguments = 1
+    has_content = True
+    option_spec: ClassVar = {"name": directives.unchanged_required, "alt": directives.unchanged_required}
+
+    def run(self) -> list[nodes.Node]:
+        from fer_repro import figures
+
+        module, _, function = self.arguments[0].partition(":")
+        draw = getattr(importlib.import_module(module), function)
+        shown = figures.figure(draw, self.options["name"], "\n".join(self.content), self.options["alt"])
+        return self.parse_text_to_nodes(shown.myst)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The library's source, as pages of the book
+
+
+class SourceRole(SphinxRole):
+    """``{source}`fer_repro/lda.py:10-40``` links to those lines on a page of the book."""
+
+    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+        place, _, lines = self.text.partition(":")
+        label = place
+        if lines:
+            first, _, last = lines.partition("-")
+            label += f", line {first}" if last in ("", first) else f", lines {first}–{last}"
+        text = nodes.literal(place, place)
+        rest = nodes.Text(label.removeprefix(place))
+        if not (ROOT / place).is_file() or not place.endswith(".py") or self.env.app.builder.format != "html":
+            return [text, rest], []
+        page = self.env.app.builder.get_relative_uri(self.env.docname, _source_page(place))
+        anchor = f"#line-{lines.partition('-')[0]}" if lines else ""
+        return [nodes.reference("", "", text, rest, refuri=page + anchor, internal=True)], []
+
+
+def _source_page(place: str) -> str:
+    return "source/" + place.removesuffix(".py").replace("__init__", "index")
+
+
+def source_pages(app: Sphinx) -> Iterator[tuple[str, dict[str, Any], str]]:
+    if app.builder.format != "html":
+        return
+    formatter = HtmlFormatter(linenos="inline", lineanchors="line", anchorlinenos=True, cssclass="highlight")
+    for path in sorted((ROOT / "fer_repro").rglob("*.py")):
+        place = path.relative_to(ROOT).as_posix()
+        body = highlight(path.read_text(encoding="utf-8"), PythonLexer(), formatter)
+        title = f"<code>{html.escape(place)}</code>"
+        yield _source_page(place), {"title": place, "body": f"<h1>{title}</h1>{body}", "parents": []}, "page.html"
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What the run records say, filled in when the pages are built
+
+
+def _ledger() -> dict[str, dict[str, Any]]:
+    """Claim id to its row of the ledger; empty as long as there is no ledger."""
+    try:
+        claims = importlib.import_module("fer_repro.claims")
+        results = importlib.import_module("fer_repro.results")
+    except ModuleNotFoundError as error:
+        if error.name not in ("fer_repro.claims", "fer_repro.results"):
+            raise
+        return {}
+    frame = claims.ledger(results.load_all())
+    if "claim" not in frame.columns:
+        frame = frame.reset_index()
+    return {str(row["claim"]): row for row in frame.to_dict("records")}
+
+
+def ledger_of(app: Sphinx) -> dict[str, dict[str, Any]]:
+    if not hasattr(app, "fer_ledger"):
+        app.fer_ledger = _ledger()  # type: ignore[attr-defined]
+    return app.fer_ledger  # type: ignore[attr-defined]
+
+
+def _tally(rows: list[dict[str, Any]]) -> dict[str, int]:
+    from fer_repro.figures import VERDICTS
+
+    found = [str(row["verdict"]) for row in rows]
+    return {
+        verdict: found.count(verdict) for verdict in [*VERDICTS, *sorted({*found} - {*VERDICTS})] if verdict in found
+    }
+
+
+class VerdictRole(SphinxRole):
+    """``{verdict}`C-LDA``` is that claim's badge; ``{verdict}`C-T1``` counts the verdicts on ``C-T1-*``."""
+
+    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+        ledger = ledger_of(self.env.app)
+        rows = [row for claim, row in ledger.items() if claim == self.text or claim.startswith(self.text + "-")]
+        if ledger and not rows:
+            logger.warning("no claim named %r in the ledger", self.text, location=self.get_location())
+        tally = _tally(rows) or {"not run yet": 1}
+        result: list[nodes.Node] = [nodes.literal(self.text, self.text), nodes.Text(" ")]
+        for verdict, count in tally.items():
+            result += [badge(verdict, count if len(rows) > 1 else None), nodes.Text(" ")]
+        return result, []
+
+
+def badge(verdict: str, count: int | None = None) -> nodes.inline:
+    from fer_repro.figures import VERDICTS, verdict_sign
+
+    text = f"{verdict_sign(verdict)} {verdict}" if count is None else f"{verdict_sign(verdict)} {count} {verdict}"
+    return nodes.inline(text, text, classes=["verdict", f"verdict-{VERDICTS.get(verdict, 'none')}"])
+
+
+class Findings(SphinxDirective):
+    """How many claims have which verdict, by the run records at hand."""
+
+    def run(self) -> list[nodes.Node]:
+        rows = list(ledger_of(self.env.app).values())
+        if not rows:
+            return self.parse_text_to_nodes("No claim has a verdict yet: there are no run records.")
+        paragraph = nodes.paragraph("", "", classes=["tally"])
+        for verdict, count in _tally(rows).items():
+            paragraph += [badge(verdict, count), nodes.Text(" ")]
+        return [paragraph]
+
+
+class RuntimeRole(SphinxRole):
+    """The time this page took to execute, as the builder noted it beside the notebook."""
+
+    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+        noted = Path(self.env.srcdir) / "notebooks" / "runtimes.json"
+        seconds = json.loads(noted.read_text()).get(Path(self.env.docname).name) if noted.is_file() else None
+        return ([nodes.Text(f", executed in {seconds:.0f} s")] if seconds is not None else []), []
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# MathJax from the disk
+
+
+def copy_mathjax(app: Sphinx, error: Exception | None) -> None:
+    if error is not None or app.builder.format != "html":
+        return
+    script = metadata.distribution("sphinx-mathjax-offline").locate_file(
+        "sphinx-mathjax-offline/static/mathjax/tex-svg.js"
+    )
+    target = Path(app.outdir) / "_static" / "mathjax" / "tex-svg.js"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(str(script), target)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The bibliography, by author and year
+
+
+class AuthorYearLabels(BaseLabelStyle):
+    """Labels such as *Wen et al. 2016*, the same names that stand in the text."""
+
+    def format_labels(self, sorted_entries: list[Any]) -> Iterator[str]:
+        for entry in sorted_entries:
+            people = [
+                str(RichText.from_latex(" ".join([*person.prelast_names, *person.last_names])))
+                for person in entry.persons["author"]
+            ]
+            who = people[0] if len(people) == 1 else " and ".join(people) if len(people) == 2 else people[0] + " et al."
+            yield f"{who} {entry.fields['year']}"
+
+
+class AuthorYearStyle(UnsrtStyle):
+    default_label_style = AuthorYearLabels
+    default_sorting_style = "author_year_title"
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    register_plugin("pybtex.style.formatting", "author-year", AuthorYearStyle, force=True)
+    app.add_node(themed_images, html=(visit_themed_images, None))
+    app.add_directive("themed-figure", ThemedFigure)
+    app.add_directive("drawing", Drawing)
+    app.add_directive("findings", Findings)
+    app.add_role("source", SourceRole())
+    app.add_role("verdict", VerdictRole())
+    app.add_role("runtime", RuntimeRole())
+    app.connect("html-collect-pages", source_pages)
+    app.connect("build-finished", copy_mathjax)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
