@@ -106,7 +106,7 @@ class SupportVectorBaseline(nn.Module):
         num_classes: int = 7,
         size: int = 128,
         *,
-        C: float = 0.01,  # noqa: N803  the field's name
+        C: float = 0.01,
         num_features: int = 64,
         dropout: float = 0.3,
         fast: bool = True,

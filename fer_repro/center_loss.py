@@ -101,4 +101,5 @@ class CenterLoss(nn.Module):
             )
 
     def extra_repr(self) -> str:
+        """Say in a printed network what this is."""
         return f"classes={len(self.centers)}, features={self.centers.shape[1]}, alpha={self.alpha}"

@@ -45,7 +45,9 @@ def scatter_matrices(features: ArrayLike, labels: ArrayLike, within: str = "sum"
     p = n / len(y)  # p_i
     means = np.zeros((len(n), x.shape[1]))
     for i in range(len(n)):
-        means[i] = x[y == i].mean(0)  # m_i: Eq. 8, whose S_i is the mean that Eqs 9-11 call m_i                        (C, D)
+        means[i] = x[y == i].mean(
+            0
+        )  # m_i: Eq. 8, whose S_i is the mean that Eqs 9-11 call m_i                        (C, D)
     m = p @ means  # Eq. 9                                                                               (D,)
     S_w = np.zeros((x.shape[1], x.shape[1]))
     for i in range(len(n)):
@@ -101,7 +103,7 @@ class LinearDiscriminantProjection:
         self.shrinkage = shrinkage
         self.within = within
 
-    def fit(self, X: ArrayLike, y: ArrayLike) -> LinearDiscriminantProjection:  # noqa: N803
+    def fit(self, X: ArrayLike, y: ArrayLike) -> LinearDiscriminantProjection:
         """Learn the directions from features (N, D) and labels (N,)."""
         x, labels = _checked(X, y)
         self.classes_ = np.unique(labels)
@@ -120,7 +122,7 @@ class LinearDiscriminantProjection:
         self.mean_ = x.mean(0)
         return self
 
-    def transform(self, X: ArrayLike) -> FloatArray:  # noqa: N803
+    def transform(self, X: ArrayLike) -> FloatArray:
         """Project features (N, D) to (N, n_components)."""
         if not hasattr(self, "components_"):
             raise RuntimeError("call fit before transform")
@@ -129,7 +131,7 @@ class LinearDiscriminantProjection:
             raise ValueError(f"wanted features (N, {len(self.mean_)}), got {x.shape}")
         return (x - self.mean_) @ self.components_
 
-    def fit_transform(self, X: ArrayLike, y: ArrayLike) -> FloatArray:  # noqa: N803
+    def fit_transform(self, X: ArrayLike, y: ArrayLike) -> FloatArray:
         """Fit, then project the same features."""
         return self.fit(X, y).transform(X)
 

@@ -1,0 +1,195 @@
+"""Run records: one JSON file a run, written once, and read as a table.
+
+A record holds what produced a number and what is needed to look at it again without training: the recipe in full, the
+curves, every test prediction, the data's fingerprint, the code's commit, versions and machine.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import tempfile
+from collections.abc import Iterable, Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+SCHEMA = 1
+Record = dict[str, Any]
+IDENTITY = ("dataset", "recipe", "model", "protocol", "seed")  # what a record must at least say of itself
+
+
+class RecordError(ValueError):
+    """A record that cannot be read or is not whole."""
+
+
+def root() -> Path:
+    """Return the folder of records: FER_REPRO_RESULTS, else ``results/`` of the checkout, else of this folder."""
+    if given := os.environ.get("FER_REPRO_RESULTS"):
+        return Path(given)
+    checkout = Path(__file__).resolve().parent.parent
+    return (checkout if (checkout / "pyproject.toml").is_file() else Path.cwd()) / "results"
+
+
+def variant_name(options: Mapping[str, Any]) -> str | None:
+    """Return the name of a set of network options, ``"query=last,scale=True"``; None for the default network."""
+    return ",".join(f"{k}={_short(v)}" for k, v in sorted(options.items())) or None
+
+
+def _short(value: Any) -> str:
+    return "-".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+
+
+def path_of(record: Mapping[str, Any], folder: Path | None = None) -> Path:
+    """Return where a record belongs: ``<dataset>/<recipe>/<model>[--<variant>]/<protocol>-seed<K>[-fold<J>].json``."""
+    recipe = record["recipe"]["name"] + ("" if record.get("complete", True) else "-trial")
+    model = record["model"] + (f"--{record['variant']}" if record.get("variant") else "")
+    fold = "" if record.get("fold") is None else f"-fold{record['fold']}"
+    name = f"{record['protocol']}-seed{record['seed']}{fold}.json"
+    return (folder or root()) / record["dataset"] / recipe / model / name
+
+
+def write(record: Record, folder: Path | None = None, replace: bool = False) -> Path:
+    """Write a record whole or not at all.
+
+    It is written to a temporary file beside its place and then linked there, so that a killed process or a full disk
+    leaves no half of it. A record that exists is never overwritten (FileExistsError), except a trial's, which may be
+    repeated, when ``replace`` is true.
+    """
+    path = path_of(record, folder)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(dumps(record))
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        if replace and not record.get("complete", True):
+            os.replace(temporary, path)
+        else:
+            os.link(temporary, path)
+    except FileExistsError:
+        raise FileExistsError(f"{path} exists, and a record is never overwritten") from None
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+    return path
+
+
+def dumps(record: Mapping[str, Any]) -> str:
+    """Return a record as JSON, one field a line and long lists on one line, so that a difference can be read."""
+    lines = [f"  {json.dumps(k)}: {json.dumps(v, allow_nan=False)}" for k, v in record.items()]
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+def read(path: Path | str) -> Record:
+    """Read one record; a :class:`RecordError` says what is wrong with it."""
+    try:
+        record: Record = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RecordError(f"{path}: cannot be read as a record: {error}") from None
+    if not isinstance(record, dict) or record.get("schema") != SCHEMA or not all(k in record for k in IDENTITY):
+        raise RecordError(f"{path}: wanted a record of schema {SCHEMA} with {', '.join(IDENTITY)}")
+    return record
+
+
+def load_all(
+    folder: Path | str | None = None,
+    dataset: str | None = None,
+    recipe: str | None = None,
+    model: str | None = None,
+    protocol: str | None = None,
+) -> list[Record]:
+    """Read all records under ``folder``, in the order of their paths; the arguments choose among them.
+
+    Each gets a field ``path``, relative to the folder. Files under ``mechanisms/``, ``facts/``, ``benchmarks/`` and
+    hidden folders are no run records.
+    """
+    folder = Path(folder) if folder is not None else root()
+    records = []
+    for path in sorted(folder.glob("*/*/*/*.json")):
+        relative = path.relative_to(folder)
+        if relative.parts[0] in ("mechanisms", "facts", "benchmarks") or any(p.startswith(".") for p in relative.parts):
+            continue
+        record = read(path) | {"path": relative.as_posix()}
+        wanted = {"dataset": dataset, "model": model, "protocol": protocol}
+        if all(v is None or record[k] == v for k, v in wanted.items()) and recipe in (None, relative.parts[1]):
+            records.append(record)
+    return records
+
+
+def table(records: Iterable[Record]) -> pd.DataFrame:
+    """Return one row a record: what was run, and how it came out (fractions, seconds, images a second)."""
+    rows = []
+    for r in records:
+        test = r["test"]
+        rows.append(
+            {
+                **{k: r[k] for k in ("dataset", "model", "variant", "protocol", "seed", "fold", "complete")},
+                "recipe": r["recipe"]["name"],
+                **{k: test[k] for k in ("accuracy", "precision", "recall", "f1", "n")},
+                "accuracy_without_duplicates": (r.get("test_without_duplicates") or {}).get("accuracy"),
+                "sequence_accuracy": (r.get("sequences") or {}).get("accuracy"),
+                "parameters": r["parameters"],
+                "best_epoch": r["best_epoch"],
+                "seconds": r["seconds"],
+                "images_per_second": r["images_per_second"],
+                "path": r.get("path"),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def provenance() -> dict[str, Any]:
+    """Return what a record says of its making: code, versions, machine."""
+    return {"code": _code(), "versions": _versions(), "machine": _machine()}
+
+
+def _code() -> dict[str, Any]:
+    here = Path(__file__).resolve().parent.parent
+    if not (here / ".git").exists():
+        return {"commit": None, "dirty": None}
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(["git", "-C", str(here), *arguments], capture_output=True, text=True, check=True).stdout
+
+    try:
+        changed = git("status", "--porcelain", "--untracked-files=no", "--", "fer_repro")
+        return {"commit": git("rev-parse", "HEAD").strip(), "dirty": bool(changed.strip())}
+    except (OSError, subprocess.CalledProcessError):
+        return {"commit": None, "dirty": None}
+
+
+def _versions() -> dict[str, str]:
+    names = ("torch", "torchvision", "lightning-fabric", "numpy", "opencv-python", "scikit-learn", "scipy")
+    found = {"python": platform.python_version(), "fer_repro": _own_version()}
+    for name in names:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _own_version() -> str:
+    from fer_repro import __version__
+
+    return __version__
+
+
+def _machine() -> dict[str, Any]:
+    cpu = platform.processor() or platform.machine()
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        cpu = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        pass
+    try:
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):
+        memory = None
+    return {"system": platform.system(), "cpu": cpu, "cores": os.cpu_count(), "memory_bytes": memory}

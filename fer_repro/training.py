@@ -1,0 +1,704 @@
+"""One training loop for all networks, on one CPU, one GPU or many.
+
+Lightning Fabric does devices, mixed precision and several processes: it adds nothing to a plain PyTorch loop that must
+be unlearned, keeps no global state (two runs in one notebook do not meet), and takes its place under ``torchrun``.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import json
+import logging
+import math
+import os
+import platform
+import resource
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from filelock import FileLock, Timeout
+from lightning_fabric import Fabric
+from lightning_fabric.strategies import DDPStrategy
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from fer_repro import metrics, network, results
+from fer_repro.augmentation import augment
+from fer_repro.center_loss import CenterLoss
+from fer_repro.data.audit import duplicates_of
+from fer_repro.data.faces import FaceDataset
+from fer_repro.data.splits import DEFAULT_PROTOCOL, LEAKING
+from fer_repro.data.splits import protocol as split_by
+from fer_repro.preprocessing import normalize_batch, prepare_uint8, prepared
+from fer_repro.recipe import Recipe
+
+EVALUATION_BATCH = 512
+logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces each precision it is given
+
+
+class TrainingError(RuntimeError):
+    """Training cannot go on; the message says why and what to do."""
+
+
+class RunInProgress(TrainingError):
+    """Another process is at this very run."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be trained: it names the record, the checkpoint and the lock."""
+
+    dataset: str
+    model: str
+    recipe: Recipe
+    protocol: str
+    seed: int
+    fold: int | None
+    options: dict[str, Any]
+    limit: int | None
+    complete: bool
+
+    def record(self) -> results.Record:
+        """Return the fields of the record that are known beforehand."""
+        return {
+            "schema": results.SCHEMA,
+            "dataset": self.dataset,
+            "model": self.model,
+            "variant": results.variant_name(self.options),
+            "protocol": self.protocol,
+            "seed": self.seed,
+            "fold": self.fold,
+            "recipe": self.recipe.to_dict(),
+            "options": self.options,
+            "complete": self.complete,
+        }
+
+    def folder(self, root: Path) -> Path:
+        """Return where checkpoints and the lock of this run live: beside the records, hidden from them."""
+        return root / ".runs" / results.path_of(self.record(), Path()).with_suffix("")
+
+
+def job(
+    dataset: str,
+    model: str,
+    recipe: Recipe,
+    protocol: str | None = None,
+    seed: int = 0,
+    fold: int | None = None,
+    options: Mapping[str, Any] | None = None,
+    epochs: int | None = None,
+    limit: int | None = None,
+) -> Job:
+    """Describe a run; ``epochs`` (in all) or ``limit`` (training images) make it a trial, which no verdict rests on."""
+    if epochs is not None:
+        if epochs < 2:
+            raise ValueError(f"epochs: wanted at least 2, one before and one after LDA is fitted, got {epochs}")
+        recipe = replace(recipe, epochs=(epochs - epochs // 2, epochs // 2))
+    if limit is not None and limit < 2:
+        raise ValueError(f"limit: wanted at least 2 training images, got {limit}")
+    protocol = protocol or DEFAULT_PROTOCOL[dataset]
+    if protocol == "subjects" and fold is None:
+        fold = 0
+    trial = epochs is not None or limit is not None
+    return Job(dataset, model, recipe, protocol, seed, fold, dict(options or {}), limit, not trial)
+
+
+def keep_memory() -> bool:
+    """Tell glibc's allocator to keep what it has instead of giving large buffers back to the kernel at every free.
+
+    A network at 128x128 allocates and frees hundreds of megabytes a step; handing their pages back and faulting them in
+    again costs several times the arithmetic. True where it took (Linux with glibc).
+    """
+    if platform.system() != "Linux":
+        return False
+    try:
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):
+        return False
+    M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
+    return all([mallopt(M_MMAP_MAX, 0), mallopt(M_TRIM_THRESHOLD, 2**31 - 1), mallopt(M_TOP_PAD, 64 << 20)])
+
+
+def automatic_precision(device: str) -> str:
+    """Return "bf16-mixed" where the hardware multiplies bfloat16 natively, else "32-true"."""
+    if device == "cuda":
+        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return "32-true"
+    return "bf16-mixed" if "avx512_bf16" in flags or "amx_bf16" in flags else "32-true"
+
+
+def engine(device: str = "auto", precision: str = "auto") -> Fabric:
+    """Return Fabric on one process, or on all of them where ``torchrun`` started several.
+
+    Parameters
+    ----------
+    device : {"auto", "cpu", "cuda", "mps"}
+    precision : str
+        "auto", "32-true", "bf16-mixed", "16-mixed", ...: Fabric's names.
+    """
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda" and not torch.cuda.is_available():
+        raise TrainingError("device: CUDA was asked for, and torch finds no GPU; try --device cpu")
+    precision = automatic_precision(device) if precision == "auto" else precision
+    world, local = (int(os.environ.get(k, "1")) for k in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))
+    # in the first stage the reconstruction has no gradient, in the second the warm-up head has none
+    strategy: Any = DDPStrategy(find_unused_parameters=True) if world > 1 else "auto"
+    fabric = Fabric(
+        accelerator=device,
+        devices=local if world > 1 else 1,
+        num_nodes=max(1, world // max(local, 1)),
+        precision=precision,  # type: ignore[arg-type]
+        strategy=strategy,
+    )
+    fabric.launch()
+    return fabric
+
+
+class Images:
+    """Prepared images resident on the device as uint8: a batch is one index, and Eq. 1 runs on the batch."""
+
+    def __init__(self, pixels: NDArray[np.uint8], labels: NDArray[np.int64], recipe: Recipe, device: torch.device):
+        self.recipe = recipe
+        self.pixels = torch.from_numpy(np.array(pixels)).unsqueeze(1).to(device)  # (N, 1, S, S)
+        self.labels = torch.from_numpy(labels).to(device)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def batch(self, index: Tensor) -> tuple[Tensor, Tensor]:
+        """Return normalised images float (B, 1, S, S) and labels (B,)."""
+        index = index.to(self.labels.device)
+        x = self.pixels[index].float()
+        r = self.recipe
+        return normalize_batch(x, r.gcn_scale, r.gcn_lambda, r.gcn_epsilon), self.labels[index]
+
+    def in_order(self, size: int = EVALUATION_BATCH) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield all images in order, batch by batch."""
+        for start in range(0, len(self), size):
+            yield self.batch(torch.arange(start, min(start + size, len(self))))
+
+
+def pixels_for(faces: FaceDataset, recipe: Recipe) -> NDArray[np.uint8]:
+    """Return resized and filtered images (N, S, S); large sets come from the prepared-image cache."""
+    if len(faces) * recipe.size**2 > 2**25:
+        return prepared(faces, recipe.size, recipe.median_kernel)
+    return prepare_uint8(faces.images, recipe.size, recipe.median_kernel)
+
+
+def epoch_batches(n: int, size: int, seed: int, rank: int = 0, world: int = 1) -> list[Tensor]:
+    """Return this process's share of each mini-batch of an epoch (Paper: Sec. III-B, Fig. 1): a fresh permutation.
+
+    The last, smaller mini-batch is left out (the next epoch draws others), unless it is the only one.
+    """
+    order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
+    whole = n // size * size
+    batches = list(order[:whole].split(size)) if whole else [order]
+    return [b[rank::world] for b in batches]
+
+
+def epoch_seed(seed: int, epoch: int) -> int:
+    """Return the seed of all chance in one epoch, so that an epoch begun again takes the same course."""
+    return int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
+
+
+class Trainer:
+    """Two stages of one-cycle training, with the closed-form fit (LDA, SVM) at its stated moment.
+
+    Parameters
+    ----------
+    job : Job
+    faces : FaceDataset
+        With the split of the job's protocol.
+    fabric : Fabric
+    folder : Path or None
+        For checkpoints; None keeps none.
+    progress : bool
+    """
+
+    def __init__(self, job: Job, faces: FaceDataset, fabric: Fabric, folder: Path | None, progress: bool) -> None:
+        self.job, self.recipe, self.fabric, self.folder, self.progress = job, job.recipe, fabric, folder, progress
+        where = {part: np.flatnonzero(faces.split == part) for part in ("train", "val", "test")}
+        if job.limit is not None and job.limit < len(where["train"]):
+            where["train"] = np.sort(np.random.default_rng(0).permutation(where["train"])[: job.limit])
+        for part, index in where.items():
+            if len(index) == 0:
+                raise TrainingError(f"{job.dataset}: protocol {job.protocol!r} leaves no image for {part}")
+        self.all_faces, self.faces = faces, {part: faces[index] for part, index in where.items()}
+        pixels = pixels_for(faces, self.recipe)
+        self.images = {
+            part: Images(pixels[index], faces.labels[index], self.recipe, fabric.device)
+            for part, index in where.items()
+        }
+        torch.manual_seed(job.seed)
+        options = {"dropout": self.recipe.dropout, **job.options}
+        self.model = network.build(job.model, len(faces.classes), self.recipe.size, **options)
+        self.model.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.centers: CenterLoss | None = None
+        self.loaded: dict[str, Any] | None = None
+        self.curves: list[dict[str, Any]] = []
+        self.best: dict[str, Any] = {"epoch": 0, "val_accuracy": -1.0, "val_loss": math.inf, "model": None}
+        self.seen, self.train_seconds, self.seconds, self.peak = 0, 0.0, 0.0, 0
+        self.started = _now()
+
+    # ---- the course of a run -----------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Train through both stages, from the last checkpoint if there is one; the model ends with its best weights."""
+        first, second = self.recipe.epochs
+        for stage, (begin, end) in enumerate(((0, first), (first, first + second)), start=1):
+            if len(self.curves) < end:
+                self._stage(stage, begin, end)
+        self.model.load_state_dict(self.best["model"])
+        self._fit(stage=2)
+
+    def _stage(self, stage: int, begin: int, end: int) -> None:
+        self._open_stage(stage, begin, end)
+        for epoch in range(max(begin, len(self.curves)), end):
+            clock = time.perf_counter()
+            row = self._epoch(stage, epoch)
+            row |= self._validate()
+            row["seconds"] = round(time.perf_counter() - clock, 3)
+            self.seconds += row["seconds"]
+            self.curves.append(row)
+            if stage == 2:
+                self._keep_best(row)
+            if epoch + 1 == end:
+                clock = time.perf_counter()
+                if stage == 1:
+                    self._fit(stage)
+                self.seconds += time.perf_counter() - clock
+            self._save()
+
+    def _open_stage(self, stage: int, begin: int, end: int) -> None:
+        """Set up optimiser, schedule and centers; take over a checkpoint's when resuming within the stage."""
+        r = self.recipe
+        steps = len(epoch_batches(len(self.images["train"]), r.batch_size, 0)) * (end - begin)
+        optimizer = torch.optim.AdamW(self.model.parameters(), lr=r.learning_rate, weight_decay=r.weight_decay)
+        self.module, self.optimizer = self.fabric.setup(self.model, optimizer)
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, r.learning_rate, total_steps=max(steps, 2))
+        self.centers = None
+        state = self.loaded
+        if state is not None and state["stage"] == stage and begin < len(self.curves) < end:
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.schedule.load_state_dict(state["schedule"])
+            if state["centers"] is not None:
+                self._centers_for(state["centers"].shape[1]).load_state_dict({"centers": state["centers"]})
+
+    def _epoch(self, stage: int, epoch: int) -> dict[str, Any]:
+        fabric, r, train = self.fabric, self.recipe, self.images["train"]
+        seed = epoch_seed(self.job.seed, epoch)
+        torch.manual_seed(seed + fabric.global_rank)  # dropout
+        chance = torch.Generator().manual_seed(seed + 1 + fabric.global_rank)  # augmentation
+        batches = epoch_batches(len(train), r.batch_size, seed, fabric.global_rank, fabric.world_size)
+        total = torch.zeros(4, device=fabric.device)  # loss, center loss, right, images; read once an epoch
+        self.module.train()
+        bar = tqdm(
+            batches,
+            desc=f"{self.job.model} {self.job.dataset} epoch {epoch + 1}/{sum(r.epochs)}",
+            disable=not self.progress or fabric.global_rank > 0,
+            leave=False,
+            mininterval=0.5,
+        )
+        clock = time.perf_counter()
+        for index in bar:
+            total += self._step(*train.batch(index), chance)
+        loss, center, right, n = total.tolist()
+        if fabric.world_size > 1:
+            loss, center, right, n = fabric.all_reduce(total, reduce_op="sum").tolist()  # type: ignore[union-attr]
+        self.train_seconds += time.perf_counter() - clock
+        self.seen += int(n)
+        if not math.isfinite(loss):
+            raise TrainingError(f"epoch {epoch + 1}: the loss is {loss}: training diverged; try a lower learning rate")
+        return {
+            "epoch": epoch + 1,
+            "stage": stage,
+            "learning_rate": self.schedule.get_last_lr()[0],
+            "train_loss": loss / n,
+            "center_loss": center / n,
+            "train_accuracy": right / n,
+        }
+
+    def _step(self, x: Tensor, y: Tensor, chance: torch.Generator) -> Tensor:
+        """Take one step on a mini-batch.  Paper: Sec. III-B, Eq. 4: L = L_S + lambda L_C."""
+        r = self.recipe
+        x = augment(x, chance, rotate=r.rotate, flip=r.flip, brightness=r.brightness)
+        logits, parts = self.module(x)
+        loss = F.cross_entropy(logits.float(), y)
+        center = loss.new_zeros(())
+        if getattr(self.model, "center_loss", False) and r.center_weight > 0:
+            features = parts["features"].float().flatten(1)
+            centers = self._centers_for(features.shape[1])
+            center = centers(features, y)
+            loss = loss + r.center_weight * center
+        self.optimizer.zero_grad()
+        self.fabric.backward(loss)
+        self.fabric.clip_gradients(self.module, self.optimizer, max_norm=r.clip, error_if_nonfinite=False)
+        self.optimizer.step()
+        self.schedule.step()
+        if self.centers is not None:  # Eq. 3: once a mini-batch, all processes' images together
+            self.centers.update(self._gathered(features.detach()), self._gathered(y))
+        with torch.no_grad():
+            right = (logits.argmax(1) == y).sum()
+            return torch.stack(
+                [loss.detach() * len(y), center.detach() * len(y), right.float(), loss.new_tensor(len(y))]
+            )
+
+    def _centers_for(self, width: int) -> CenterLoss:
+        if self.centers is None:  # each stage has features of its own, so its centers start anew
+            classes = len(self.faces["train"].classes)
+            self.centers = CenterLoss(classes, width, self.recipe.center_rate).to(self.fabric.device)
+        return self.centers
+
+    def _gathered(self, x: Tensor) -> Tensor:
+        if self.fabric.world_size == 1:
+            return x
+        return self.fabric.all_gather(x).flatten(0, 1)  # type: ignore[union-attr]
+
+    def _fit(self, stage: int) -> None:
+        """Fit LDA or the SVM in closed form, on unaugmented training images, if now is its moment (Q9, Q17)."""
+        if not self.model.fit_is_due(stage, finished=True):  # type: ignore[operator]
+            return
+        wanted = str(self.model.fits_on)
+        features = torch.cat([parts[wanted].cpu() for _, parts in self._forward(self.images["train"])])
+        self.model.fit_stage(features, self.images["train"].labels.cpu())  # type: ignore[operator]
+
+    @torch.no_grad()
+    def _forward(self, images: Images) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
+        self.model.eval()
+        for x, _ in images.in_order():
+            with self.fabric.autocast():
+                logits, parts = self.model(x.contiguous(memory_format=torch.channels_last))
+            yield logits.float(), parts
+
+    def _validate(self) -> dict[str, float]:
+        images = self.images["val"]
+        logits = torch.cat([logits for logits, _ in self._forward(images)])
+        return {
+            "val_loss": float(F.cross_entropy(logits, images.labels)),
+            "val_accuracy": float((logits.argmax(1) == images.labels).float().mean()),
+        }
+
+    def _keep_best(self, row: dict[str, Any]) -> None:
+        """Keep the epoch of highest validation accuracy; the lower loss, then the earlier epoch, settles a tie."""
+        if (row["val_accuracy"], -row["val_loss"]) > (self.best["val_accuracy"], -self.best["val_loss"]):
+            model = {k: v.detach().cpu().clone() for k, v in self.model.state_dict().items()}
+            self.best = {k: row[k] for k in ("epoch", "val_accuracy", "val_loss")} | {"model": model}
+
+    # ---- what survives a kill ----------------------------------------------------------------------------------------
+
+    def key(self) -> str:
+        """Return what must be equal for a checkpoint to be taken up again: job, data, device, precision and method."""
+        method = hashlib.sha256()
+        here = Path(__file__).parent
+        for name in METHOD:
+            method.update((here / name).read_bytes())
+        given: list[Any] = [self.job.record(), self.faces["train"].fingerprint(), str(self.fabric.device.type)]
+        given += [self.fabric.world_size, str(self.fabric._precision.precision), method.hexdigest()]
+        return hashlib.sha256(json.dumps(given, sort_keys=True).encode()).hexdigest()
+
+    def _save(self) -> None:
+        if self.folder is None or self.fabric.global_rank > 0:
+            return
+        state = {
+            "key": self.key(),
+            "stage": self.curves[-1]["stage"],
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "centers": None if self.centers is None else self.centers.centers,
+            "curves": self.curves,
+            "best": self.best,
+            "counts": (self.seen, self.train_seconds, self.seconds, max(self.peak, peak_memory())),
+            "started": self.started,
+        }
+        save_atomically(state, self.folder / "last.pt")
+
+    def resume(self) -> bool:
+        """Take up the last checkpoint of this very run; say whether there was one."""
+        path = None if self.folder is None else self.folder / "last.pt"
+        if path is None or not path.is_file():
+            return False
+        try:
+            state = torch.load(path, map_location=self.fabric.device, weights_only=True)
+        except Exception as error:  # a damaged file of any kind only means to begin again
+            print(f"{path} cannot be read ({error}); this run begins anew", file=sys.stderr)
+            return False
+        if state["key"] != self.key():
+            return False
+        self.model.load_state_dict(state["model"])
+        self.curves, self.best, self.started = state["curves"], state["best"], state["started"]
+        self.seen, self.train_seconds, self.seconds, self.peak = state["counts"]
+        self.loaded = state
+        return True
+
+    # ---- the record --------------------------------------------------------------------------------------------------
+
+    def record(self) -> results.Record:
+        """Look at the test set, once, and return the record."""
+        test = self.faces["test"]
+        images = self.images["test"]
+        probabilities = torch.cat([torch.softmax(logits, 1).cpu() for logits, _ in self._forward(images)]).numpy()
+        predicted = probabilities.argmax(1)
+        confidence = probabilities.max(1).astype(float).round(3)
+        C = len(test.classes)
+        twins = duplicates_of(self.all_faces, "test", "train")
+        return {
+            **self.job.record(),
+            "parameters": self.model.deployed_parameters(),  # type: ignore[operator]
+            "classes": list(test.classes),
+            "split": {
+                **{k: len(v) for k, v in self.faces.items()},
+                "subjects": self._subjects(),
+                "leaks": self.job.protocol in LEAKING,
+            },
+            "best_epoch": self.best["epoch"],
+            "test": _scores(test.labels, predicted, C),
+            "test_without_duplicates": _scores(test.labels[~twins], predicted[~twins], C) if twins.any() else None,
+            "sequences": sequence_scores(test, predicted, confidence),
+            "seconds": round(self.seconds, 1),
+            "images_per_second": round(self.seen / max(self.train_seconds, 1e-9), 1),
+            "peak_memory_bytes": max(self.peak, peak_memory()),
+            "device": self.fabric.device.type,
+            "precision": str(self.fabric._precision.precision),
+            "processes": self.fabric.world_size,
+            "threads": torch.get_num_threads(),
+            "data": {
+                "fingerprint": self.faces["train"].fingerprint(),
+                "test_fingerprint": test.fingerprint(),
+                "images": sum(map(len, self.faces.values())),
+                "limit": self.job.limit,
+            },
+            **results.provenance(),
+            "started": self.started,
+            "finished": _now(),
+            "curves": [{k: round(v, 6) if isinstance(v, float) else v for k, v in row.items()} for row in self.curves],
+            "predictions": {
+                "label": test.labels.tolist(),
+                "predicted": predicted.tolist(),
+                "confidence": confidence.tolist(),
+                "duplicate": np.flatnonzero(twins).tolist(),
+                "subject": test.subject.tolist() if (test.subject >= 0).any() else None,
+                "sequence": test.sequence.tolist() if (test.sequence >= 0).any() else None,
+            },
+        }
+
+    def _subjects(self) -> dict[str, list[int]] | None:
+        if not any((v.subject >= 0).any() for v in self.faces.values()):
+            return None
+        return {k: np.unique(v.subject[v.subject >= 0]).tolist() for k, v in self.faces.items()}
+
+
+METHOD = (  # a checkpoint made by other text of these files is not taken up
+    *("attention.py", "augmentation.py", "baselines.py", "bilstm.py", "center_loss.py", "cnn.py", "densenet.py"),
+    *("lda.py", "network.py", "preprocessing.py", "training.py"),
+)
+
+
+def train(
+    faces: FaceDataset,
+    model: str,
+    recipe: Recipe,
+    protocol: str | None = None,
+    seed: int = 0,
+    fold: int | None = None,
+    *,
+    device: str = "auto",
+    precision: str = "auto",
+    options: Mapping[str, Any] | None = None,
+    epochs: int | None = None,
+    limit: int | None = None,
+    folder: Path | None = None,
+    keep: bool = True,
+    resume: bool = True,
+    progress: bool = False,
+) -> tuple[results.Record, nn.Module]:
+    """Train one network once, look at the test set once, and write the record.
+
+    Parameters
+    ----------
+    faces : FaceDataset
+        As :func:`fer_repro.data.load` gives it; the protocol sets its split.
+    model : str
+        One of :data:`fer_repro.network.NAMES`.
+    recipe : Recipe
+    protocol : str or None
+        See :func:`fer_repro.data.splits.protocol`; None for the data set's own.
+    seed : int
+        Of the initial weights, the order of images, augmentation and dropout.
+    fold : int or None
+        Of protocol "subjects".
+    device, precision : str
+        See :func:`engine`.
+    options : mapping
+        The network's, see :func:`fer_repro.network.build`; other than the defaults, they make a variant.
+    epochs, limit : int or None
+        A trial: fewer epochs in all, fewer training images.
+    folder : Path or None
+        Root of the records; None for :func:`fer_repro.results.root`.
+    keep : bool
+        Write record and checkpoints; false leaves no trace (a notebook's live experiment).
+    resume : bool
+        Take up a killed run where its last epoch ended: it ends with the same numbers.
+    progress : bool
+        Show a bar for each epoch.
+
+    Returns
+    -------
+    record : dict
+    model : nn.Module
+        In evaluation mode, with its best weights.
+
+    Raises
+    ------
+    FileExistsError
+        If the record exists already.
+    RunInProgress
+        If another process is at this run.
+    TrainingError, ValueError, DataError
+        With one clear message.
+    """
+    if seed < 0:
+        raise ValueError(f"seed: wanted a number of at least 0, got {seed}")
+    what = job(faces.name, model, recipe, protocol, seed, fold, options, epochs, limit)
+    root = folder or results.root()
+    path = results.path_of(what.record(), root)
+    if keep and what.complete and path.exists():
+        raise FileExistsError(f"{path} exists, and a record is never overwritten")
+    keep_memory()
+    fabric = engine(device, precision)
+    place = what.folder(root) if keep else None
+    with _lock(place, fabric):
+        faces = split_by(faces, what.protocol, seed=seed, fold=fold if what.fold is None else what.fold)
+        trainer = Trainer(what, faces, fabric, place, progress)
+        if resume:
+            trainer.resume()
+        trainer.run()
+        record = trainer.record()
+        if keep and fabric.global_rank == 0:
+            assert place is not None
+            save_atomically(deployed(trainer.model, record), place / "best.pt")
+            results.write(record, root, replace=True)
+            (place / "last.pt").unlink(missing_ok=True)
+        fabric.barrier()
+    return record, trainer.model.eval()
+
+
+def deployed(model: nn.Module, record: results.Record) -> dict[str, Any]:
+    """Return what `evaluate` and `predict` need: weights, and how the network was built and its images prepared."""
+    names = ("dataset", "model", "protocol", "seed", "fold", "recipe", "options", "classes", "complete")
+    return {"model_state": model.state_dict(), **{k: record[k] for k in names}}
+
+
+def load_model(path: Path | str) -> tuple[nn.Module, dict[str, Any]]:
+    """Load a finished network from ``best.pt``; return it with its description.
+
+    Raises
+    ------
+    TrainingError
+        If the file is missing, damaged or something else.
+    """
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        recipe = state["recipe"]
+        options = {"dropout": recipe["dropout"], **state["options"]}
+        model = network.build(state["model"], len(state["classes"]), recipe["size"], **options)
+        model.load_state_dict(state.pop("model_state"))
+    except FileNotFoundError:
+        raise TrainingError(f"{path}: no such checkpoint; `fer-repro train` makes one") from None
+    except Exception as error:
+        raise TrainingError(f"{path}: not a checkpoint of fer-repro, or damaged: {error}") from None
+    return model.eval(), state
+
+
+@torch.no_grad()
+def probabilities(model: nn.Module, recipe: Recipe, faces: FaceDataset, device: str = "cpu") -> NDArray[np.float32]:
+    """Return the class probabilities (N, C) of a finished network for faces of any size."""
+    images = Images(pixels_for(faces, recipe), faces.labels, recipe, torch.device(device))
+    model = model.to(device).eval()
+    return torch.cat([torch.softmax(model(x)[0].float(), 1).cpu() for x, _ in images.in_order()]).numpy()
+
+
+def recipe_of(description: Mapping[str, Any]) -> Recipe:
+    """Return the Recipe that a record or checkpoint describes."""
+    fields = dict(description["recipe"])
+    return Recipe(**{**fields, "epochs": tuple(fields["epochs"])})
+
+
+def sequence_scores(
+    faces: FaceDataset, predicted: NDArray[np.int64], confidence: NDArray[np.floating]
+) -> dict[str, Any] | None:
+    """Score one vote a sequence, see :func:`fer_repro.metrics.sequence_vote`.  None where sequences are unknown."""
+    if len(faces) == 0 or (faces.sequence < 0).any():
+        return None
+    votes = metrics.sequence_vote(faces.labels, predicted, faces.sequence, confidence, faces.subject)
+    return {
+        **_scores(votes.label, votes.predicted, len(faces.classes)),
+        "label": votes.label.tolist(),
+        "predicted": votes.predicted.tolist(),
+        "sequence": votes.sequence.tolist(),
+        "subject": votes.subject.tolist(),
+    }
+
+
+def save_atomically(state: Any, path: Path) -> None:
+    """Save with torch, whole or not at all: a full disk or a kill leaves the earlier file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        torch.save(state, temporary)
+        os.replace(temporary, path)
+    except (OSError, RuntimeError) as error:
+        raise TrainingError(f"{path}: cannot be written ({error}); is the disk full?") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def peak_memory() -> int:
+    """Return the most memory this process has held, bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+class _lock:
+    """Hold a run, so that two sweeps on one folder never do it twice; the kernel lets go when the process dies."""
+
+    def __init__(self, folder: Path | None, fabric: Fabric) -> None:
+        self.lock = None
+        if folder is not None and fabric.global_rank == 0:
+            folder.mkdir(parents=True, exist_ok=True)
+            self.lock = FileLock(folder / "lock")
+
+    def __enter__(self) -> None:
+        if self.lock is not None:
+            try:
+                self.lock.acquire(timeout=0)
+            except Timeout:
+                raise RunInProgress(f"another process is at this run ({self.lock.lock_file} is held)") from None
+
+    def __exit__(self, *_: object) -> None:
+        if self.lock is not None:
+            self.lock.release()
+
+
+def _scores(labels: NDArray[np.int64], predicted: NDArray[np.int64], classes: int) -> dict[str, Any]:
+    found = metrics.scores(labels, predicted, classes)
+    scores = {k: round(float(found[k]), 6) for k in ("accuracy", "precision", "recall", "f1")}
+    return {"n": len(labels), **scores, "confusion": np.asarray(found["confusion"]).tolist()}
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
