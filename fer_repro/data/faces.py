@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -45,7 +46,7 @@ class FaceDataset:
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
     classes: tuple[str, ...]
-    split: NDArray[np.str_]
+    split: NDArray[Any]  # text: a type checker sees "<U5", not numpy.str_
     subject: NDArray[np.int64] = None  # type: ignore[assignment]  # filled in __post_init__
     sequence: NDArray[np.int64] = None  # type: ignore[assignment]
     name: str = "faces"
@@ -64,7 +65,7 @@ class FaceDataset:
         for name in ("labels", "split", "subject", "sequence"):
             if getattr(self, name).shape != (n,):
                 raise DataError(f"{name}: wanted one value for each of {n} images, got {getattr(self, name).shape}")
-        if n and not (0 <= self.labels.min() and self.labels.max() < len(self.classes)):
+        if n and not (self.labels.min() >= 0 and self.labels.max() < len(self.classes)):
             bad = int(np.flatnonzero((self.labels < 0) | (self.labels >= len(self.classes)))[0])
             raise DataError(f"label of image {bad}: wanted 0..{len(self.classes) - 1}, got {self.labels[bad]}")
         if not np.isin(self.split, SPLITS).all():

@@ -1,0 +1,299 @@
+"""Synthetic faces: the same everywhere, moved as FACS says, disturbed as the knobs say, split by subject."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from fer_repro.data import load as load_any
+from fer_repro.data import synthetic
+from fer_repro.data.portrait import UNITS
+from fer_repro.data.synthetic import Knobs, action_units, draw, landmarks, load, person
+
+PLAIN = Knobs.clean()
+
+
+@pytest.fixture(scope="module")
+def faces():
+    return load(840, seed=3)
+
+
+# ------------------------------------------------------------------------------------------------------- determinism
+
+
+def test_the_same_seed_gives_the_same_faces_in_another_process():
+    code = (
+        "from fer_repro.data.synthetic import load; print(load(40, seed=5, sequences=2, classes='all').fingerprint())"
+    )
+    there = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+    assert there == load(40, seed=5, sequences=2, classes="all").fingerprint()
+
+
+def test_another_seed_gives_other_faces():
+    assert not np.array_equal(load(8, seed=1).images, load(8, seed=2).images)
+
+
+@pytest.mark.parametrize("sequences", [False, 3])
+def test_a_longer_set_begins_with_the_shorter(sequences):
+    long, short = load(620, sequences=sequences), load(301, sequences=sequences)
+    for name in ("images", "labels", "split", "subject", "sequence"):
+        np.testing.assert_array_equal(getattr(long, name)[:301], getattr(short, name))
+
+
+def test_load_by_name_gives_the_same(faces):
+    assert load_any("synthetic", n=840, seed=3).fingerprint() == faces.fingerprint()
+
+
+# ---------------------------------------------------------------------------------------------- classes, splits, people
+
+
+@pytest.mark.parametrize(("classes", "count"), [("fer2013", 7), ("ckplus", 7), ("all", 8)])
+@pytest.mark.parametrize("balance", ["uniform", {"skewed": 1}])
+def test_every_class_is_in_every_split_of_a_small_set(classes, count, balance):
+    if balance != "uniform":
+        balance = {c: 1.0 if c == "fear" else 0.001 for c in synthetic.CLASSES[classes]}
+    counts = load(36, classes=classes, balance=balance).counts()
+    assert all(len(part) == count and min(part.values()) > 0 for part in counts.values())
+
+
+def test_no_subject_is_on_two_sides(faces):
+    people = [set(faces.part(split).subject.tolist()) for split in ("train", "val", "test")]
+    assert not (people[0] & people[1] or people[0] & people[2] or people[1] & people[2])
+    assert {len(p) for p in people} == {42, 9}
+
+
+def test_about_seventy_percent_train(faces):
+    shares = [len(faces.part(split)) / len(faces) for split in ("train", "val", "test")]
+    np.testing.assert_allclose(shares, [0.70, 0.15, 0.15], atol=0.02)
+
+
+def test_uniform_by_default_and_as_imbalanced_as_asked(faces):
+    assert set(np.bincount(faces.labels).tolist()) == {120}
+    skewed = load(840, balance="fer2013")
+    asked = np.array(list(synthetic.BALANCE["fer2013"].values()))
+    np.testing.assert_allclose(np.bincount(skewed.labels) / 840, asked / asked.sum(), atol=0.006)
+
+
+def test_the_fields_of_stills_and_sequences(faces):
+    assert faces.images.shape == (840, 48, 48) and faces.images.dtype == np.uint8
+    assert len(set(faces.sequence.tolist())) == 840
+    moving = load(90, sequences=6)
+    assert len(set(moving.sequence.tolist())) == 15
+    for k in range(15):
+        one = moving[moving.sequence == k]
+        assert len(one) == 6 and len(set(one.labels.tolist())) == len(set(one.subject.tolist())) == 1
+
+
+def test_a_sequence_goes_from_neutral_to_apex():
+    film = load(7 * 6, sequences=6, classes="ckplus", knobs=PLAIN).images.astype(float).reshape(7, 6, -1)
+    away = np.abs(film - film[:, :1]).mean(axis=2)  # (sequence, frame): how far from its first frame
+    assert (np.diff(away, axis=1) > 0).all()
+
+
+def test_a_person_keeps_their_face():
+    assert person(4, seed=2) == person(4, seed=2) != person(5, seed=2)
+    assert np.array_equal(draw(identity=4, seed=2), draw(identity=4, seed=2))
+    assert not np.array_equal(draw(identity=4), draw(identity=5))
+
+
+# -------------------------------------------------------------------------------------------------------- action units
+
+REST = landmarks({})
+
+
+def moved(unit, name):
+    return np.array(landmarks({unit: 1.0})[name]) - np.array(REST[name])
+
+
+@pytest.mark.parametrize(
+    ("unit", "name", "sign"),  # y grows downwards
+    [
+        (1, "brow_inner_y", -1),
+        (2, "brow_outer_y", -1),
+        (4, "brow_inner_y", +1),
+        (4, "brow_inner_x", -1),
+        (5, "lid_upper", +1),
+        (6, "lid_lower", -1),
+        (6, "cheek_y", -1),
+        (7, "lid_upper", -1),
+        (9, "nostril_y", -1),
+        (9, "lip_up_y", -1),
+        (12, "corner_y", -1),
+        (12, "corner_x", +1),
+        (14, "corner_x", +1),
+        (15, "corner_y", +1),
+        (16, "lip_low_y", +1),
+        (17, "lip_low_y", -1),
+        (20, "corner_x", +1),
+        (23, "lip_upper", -1),
+        (23, "corner_x", -1),
+        (25, "lip_low_y", +1),
+        (26, "lip_low_y", +1),
+        (26, "chin_y", +1),
+    ],
+)
+def test_action_units_move_what_facs_says(unit, name, sign):
+    assert (sign * moved(unit, name) > 0.015).all()
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_more_of_an_action_unit_changes_more_of_the_picture(unit):
+    pictures = [draw({unit: level}, size=96).astype(float) for level in (0.0, 0.5, 1.0)]
+    half, full = (np.abs(p - pictures[0]).mean() for p in pictures[1:])
+    assert 0 < half < full
+
+
+def test_one_sided_units_move_one_side():
+    left = draw({"14L": 1.0}, size=96).astype(int) - draw({}, size=96)
+    assert np.abs(left[:, 48:]).sum() > 20 * np.abs(left[:, :40]).sum()  # the person's left: the viewer's right
+    assert np.array_equal(draw({"12L": 1, "12R": 1}), draw({12: 1}))
+    assert action_units("contempt") == {"12L": 0.5, "14L": 1.0}
+
+
+def test_prototypes_are_the_usual_ones():
+    wanted = {
+        "happiness": {6, 12},
+        "sadness": {1, 4, 15},
+        "surprise": {1, 2, 5, 26},
+        "fear": {1, 2, 4, 5, 7, 20, 26},
+        "anger": {4, 5, 7, 23},
+        "disgust": {9, 15, 16},
+        "contempt": {12, 14},
+        "neutral": set(),
+    }
+    assert {name: set(units) for name, units in synthetic.PROTOTYPES.items()} == wanted
+
+
+def test_intensity_zero_is_neutral():
+    for expression in synthetic.PROTOTYPES:
+        assert np.array_equal(draw(expression, intensity=0), draw("neutral"))
+
+
+# --------------------------------------------------------------------------------------------------------------- knobs
+
+TURNED = {
+    "yaw": 20,
+    "pitch": 15,
+    "roll": 10,
+    "shift": 0.1,
+    "scale": 1.2,
+    "light": 0.8,
+    "brightness": 40,
+    "contrast": 0.5,
+    "blur": 1.5,
+    "noise": 12,
+    "salt_pepper": 0.05,
+    "occlusion": 0.2,
+    "sunglasses": 1.0,
+    "mask": 1.0,
+    "intensity": 0.4,
+}
+
+
+@pytest.mark.parametrize("knob", TURNED)
+def test_each_knob_changes_the_picture_and_only_by_itself(knob):
+    plain, turned = draw("happiness", identity=1), draw("happiness", identity=1, **{knob: TURNED[knob]})
+    assert not np.array_equal(plain, turned)
+    again = load(14, knobs=PLAIN, **{knob: TURNED[knob]})
+    assert np.array_equal(again.labels, load(14, knobs=PLAIN).labels)
+
+
+def test_every_knob_is_documented_with_its_unit():
+    for name, (low, high, unit) in Knobs.units().items():
+        assert low < high and unit and name in (Knobs.__doc__ or "")
+    assert set(TURNED) | {"variety", "light_angle", "occluded"} == set(Knobs.units())
+
+
+@pytest.mark.parametrize("share", [0.0, 0.02, 0.2])
+def test_salt_and_pepper_hits_the_share_asked_for(share):
+    quiet, noisy = load(50, knobs=PLAIN).images, load(50, knobs=PLAIN, salt_pepper=share).images
+    hit = quiet != noisy
+    assert hit.mean() == pytest.approx(share, rel=0.05)
+    assert set(np.unique(noisy[hit])) <= {0, 255}
+
+
+@pytest.mark.parametrize("kind", ["bar", "disc", "hand"])
+@pytest.mark.parametrize("share", [0.1, 0.3])
+def test_occluders_cover_the_share_asked_for(kind, share):
+    free = load(60, knobs=PLAIN).images
+    hidden = load(60, knobs=PLAIN, occlusion=share, occluder=kind).images
+    covered = (np.abs(free.astype(int) - hidden) > 1).mean(axis=(1, 2))
+    assert (covered > 0).all()  # every face, since the share was asked for
+    assert covered.mean() == pytest.approx(share, abs=0.1 * share + 0.01)
+
+
+def test_only_some_faces_are_occluded_when_asked():
+    free, some = load(400, knobs=PLAIN).images, load(400, knobs=PLAIN, occlusion=0.2, occluded=0.25).images
+    assert (free != some).any(axis=(1, 2)).mean() == pytest.approx(0.25, abs=0.06)
+
+
+def test_noise_has_the_deviation_asked_for():
+    quiet, noisy = load(50, knobs=PLAIN, contrast=0.5).images, load(50, knobs=PLAIN, contrast=0.5, noise=10).images
+    assert (noisy.astype(float) - quiet).std() == pytest.approx(10, rel=0.05)
+
+
+def test_light_comes_from_where_it_is_said():
+    for angle, bright, dark in ((90, np.s_[:, 30:], np.s_[:, :18]), (0, np.s_[:18], np.s_[30:])):
+        gain = draw(light=0.8, light_angle=angle).astype(float) / np.maximum(draw(), 1)
+        assert gain[bright].mean() > 1.3 * gain[dark].mean()
+
+
+def test_size_changes_the_resolution_not_the_face():
+    import cv2
+
+    small, large = draw("fear", identity=2), draw("fear", identity=2, size=144)
+    assert large.shape == (144, 144)
+    shrunk = cv2.resize(large, (48, 48), interpolation=cv2.INTER_AREA)
+    assert np.abs(shrunk.astype(float) - small).mean() < 6
+
+
+# ---------------------------------------------------------------------------------------------------------- difficulty
+
+
+def test_a_linear_classifier_does_better_than_chance_and_stays_well_below_all():
+    from sklearn.linear_model import RidgeClassifier
+
+    faces = load(2800)
+    parts = [faces.part(split) for split in ("train", "test")]
+    pixels = [p.images[:, ::2, ::2].reshape(len(p), -1) / 255.0 for p in parts]
+    score = RidgeClassifier(alpha=100.0).fit(pixels[0], parts[0].labels).score(pixels[1], parts[1].labels)
+    assert 0.28 < score < 0.60, f"linear classifier: {score:.3f}"
+
+
+def test_apex_without_nuisances_is_clear_to_the_nearest_prototype():
+    def sheet(**knobs):
+        return np.stack([draw(e, **knobs).astype(float) for e in synthetic.PROTOTYPES])
+
+    distance = np.abs(sheet(intensity=0.8)[:, None] - sheet()[None]).mean(axis=(2, 3))
+    assert (distance.argmin(axis=1) == np.arange(len(distance))).all()
+
+
+# ----------------------------------------------------------------------------------------------------------- bad inputs
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: load(10, classes="affectnet"), "classes: wanted one of .*got 'affectnet'"),
+        (lambda: load(0), "wanted n of at least 1"),
+        (lambda: load(10, size=4), "size: wanted 16 to 1024 pixels, got 4"),
+        (lambda: load(10, colour=3), "no knob 'colour'; there are intensity"),
+        (lambda: load(10, yaw=80), r"yaw: wanted a number or a pair .* within -45..45 \(degrees\), got 80"),
+        (lambda: load(10, blur=(2, 1)), r"blur: wanted .* got \(2, 1\)"),
+        (lambda: load(10, occluder="cat"), "occluder: wanted some of .*got 'cat'"),
+        (lambda: load(10, balance="real"), "balance: wanted 'uniform'.*got 'real'"),
+        (lambda: load(10, balance={"anger": 1.0}), "weight above 0 for 'disgust', got None"),
+        (lambda: load(10, sequences=0), "sequences: wanted True, False or 1 to 100 frames, got 0"),
+        (lambda: draw("glee"), "expression: wanted one of anger.*got 'glee'"),
+        (lambda: draw({3: 1.0}), "action unit: wanted one of .*got 3"),
+        (lambda: draw({12: 1.5}), "action unit 12: wanted an intensity within 0..1, got 1.5"),
+        (lambda: draw(traits={"nose": 1.0}), "no trait 'nose'; there are skin"),
+        (lambda: draw(identity=-1), "identity: wanted a subject's number"),
+    ],
+)
+def test_bad_inputs_are_named(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
