@@ -334,7 +334,7 @@ def _disc(image: NDArray[np.uint8], share: float, x: float, y: float, turn: floa
 def _hand(image: NDArray[np.uint8], share: float, x: float, y: float, turn: float, grey: int) -> None:
     """Lay a palm and four fingers over the face, coming up from a lower corner."""
     size, flip = image.shape[0], 1 if turn < 0.5 else -1
-    unit = size * float(np.sqrt(share / 1.22))
+    unit = size * float(np.sqrt(share / 1.10))
     lean = flip * (0.15 + 0.5 * (turn * 2 % 1))
     along, across = np.array([np.sin(lean), -np.cos(lean)]), np.array([np.cos(lean), np.sin(lean)])
     reach = max(0.0, size - 1.5 * unit)
@@ -343,7 +343,7 @@ def _hand(image: NDArray[np.uint8], share: float, x: float, y: float, turn: floa
     def stroke(a: float, b: float, c: float, d: float, width: float, tone: int) -> None:
         ends = [middle + unit * (a * across + b * along), middle + unit * (c * across + d * along)]
         p, q = (tuple(np.round((e - 0.5) * 16).astype(int).tolist()) for e in ends)
-        cv2.line(image, p, q, tone, max(1, round(width * unit)), cv2.LINE_AA, 4)
+        cv2.line(image, p, q, tone, max(1, round(width * unit - 0.8)), cv2.LINE_AA, 4)
 
     stroke(0.0, 0.1, 0.0, -0.55, 0.62, grey)
     for k, length in enumerate((0.62, 0.76, 0.72, 0.56)):
