@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.linalg
@@ -45,9 +45,7 @@ def scatter_matrices(features: ArrayLike, labels: ArrayLike, within: str = "sum"
     p = n / len(y)  # p_i
     means = np.zeros((len(n), x.shape[1]))
     for i in range(len(n)):
-        means[i] = x[y == i].mean(
-            0
-        )  # m_i: Eq. 8, whose S_i is the mean that Eqs 9-11 call m_i                        (C, D)
+        means[i] = x[y == i].mean(0)  # Eq. 8, whose S_i is the mean that Eqs 9-11 call m_i              (C, D)
     m = p @ means  # Eq. 9                                                                               (D,)
     S_w = np.zeros((x.shape[1], x.shape[1]))
     for i in range(len(n)):
@@ -58,7 +56,7 @@ def scatter_matrices(features: ArrayLike, labels: ArrayLike, within: str = "sum"
     return ScatterMatrices(S_w, between.T @ between)  # Eq. 11
 
 
-def _checked(features: ArrayLike, labels: ArrayLike) -> tuple[FloatArray, NDArray[np.int64]]:
+def _checked(features: ArrayLike, labels: ArrayLike) -> tuple[FloatArray, NDArray[Any]]:
     x, y = np.asarray(features, dtype=np.float64), np.asarray(labels)
     if x.ndim != 2 or y.shape != x.shape[:1] or len(x) == 0:
         raise ValueError(f"wanted features (N, D) and labels (N,) with N > 0, got {x.shape} and {y.shape}")
@@ -96,7 +94,7 @@ class LinearDiscriminantProjection:
     components_: FloatArray
     eigenvalues_: FloatArray
     mean_: FloatArray
-    classes_: NDArray[np.int64]
+    classes_: NDArray[Any]
 
     def __init__(self, n_components: int | None = None, shrinkage: float = 1e-6, within: str = "sum") -> None:
         self.n_components = n_components
@@ -186,20 +184,24 @@ class ProjectionLayer(nn.Module):
         """Fit on attended features (N, T, D) and labels (N,), then stay fixed.
 
         The projected training features get unit variance in every direction, so that what follows starts well scaled.
+        Where a class has no training image, the direction it would have given stays zero.
         """
         y = labels.cpu().numpy()
+        n = min(self.weight.shape[2], len(np.unique(y)) - 1)
+        for learned in (self.weight, self.offset, self.eigenvalues):
+            learned.zero_()
         if self.shared:
             steps = [(features.flatten(0, 1), np.repeat(y, features.shape[1]))]
         else:
             steps = [(features[:, t], y) for t in range(features.shape[1])]
         for t, (x, target) in enumerate(steps):
             array = x.double().cpu().numpy()
-            lda = LinearDiscriminantProjection(self.weight.shape[2], within=self.within).fit(array, target)
+            lda = LinearDiscriminantProjection(n, within=self.within).fit(array, target)
             spread = lda.transform(array).std(0) + 1e-12
             W = lda.components_ / spread
-            self.weight[t] = torch.from_numpy(W).to(self.weight)
-            self.offset[t] = torch.from_numpy(-lda.mean_ @ W).to(self.offset)
-            self.eigenvalues[t] = torch.from_numpy(lda.eigenvalues_).to(self.eigenvalues)
+            self.weight[t, :, :n] = torch.from_numpy(W).to(self.weight)
+            self.offset[t, :n] = torch.from_numpy(-lda.mean_ @ W).to(self.offset)
+            self.eigenvalues[t, :n] = torch.from_numpy(lda.eigenvalues_).to(self.eigenvalues)
         self.fitted.fill_(True)
 
     def forward(self, x: Tensor) -> Tensor:
