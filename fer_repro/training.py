@@ -17,7 +17,7 @@ import resource
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -65,6 +65,7 @@ class Job:
     seed: int
     fold: int | None
     options: dict[str, Any]
+    changes: dict[str, Any]
     limit: int | None
     complete: bool
 
@@ -74,12 +75,13 @@ class Job:
             "schema": results.SCHEMA,
             "dataset": self.dataset,
             "model": self.model,
-            "variant": results.variant_name(self.options),
+            "variant": results.variant_name(self.options | self.changes),
             "protocol": self.protocol,
             "seed": self.seed,
             "fold": self.fold,
             "recipe": self.recipe.to_dict(),
             "options": self.options,
+            "changes": self.changes,
             "complete": self.complete,
         }
 
@@ -98,8 +100,17 @@ def job(
     options: Mapping[str, Any] | None = None,
     epochs: int | None = None,
     limit: int | None = None,
+    changes: Mapping[str, Any] | None = None,
 ) -> Job:
-    """Describe a run; ``epochs`` (in all) or ``limit`` (training images) make it a trial, which no verdict rests on."""
+    """Describe a run.
+
+    ``options`` (of the network) and ``changes`` (of the recipe's fields) make it a variant, ``epochs`` (in all) or
+    ``limit`` (training images) a trial; no verdict rests on either.
+    """
+    known = {f.name for f in fields(Recipe)} - {"name", "epochs"}
+    if unknown := set(changes or {}) - known:
+        raise ValueError(f"changes: the recipe has no {', '.join(sorted(unknown))}; wanted {', '.join(sorted(known))}")
+    recipe = replace(recipe, **dict(changes or {}))
     if epochs is not None:
         if epochs < 2:
             raise ValueError(f"epochs: wanted at least 2, one before and one after LDA is fitted, got {epochs}")
@@ -110,7 +121,8 @@ def job(
     if protocol == "subjects" and fold is None:
         fold = 0
     trial = epochs is not None or limit is not None
-    return Job(dataset, model, recipe, protocol, seed, fold, dict(options or {}), limit, not trial)
+    variant = dict(options or {}), dict(changes or {})
+    return Job(dataset, model, recipe, protocol, seed, fold, *variant, limit, not trial)
 
 
 def keep_memory() -> bool:
@@ -519,6 +531,7 @@ def train(
     device: str = "auto",
     precision: str = "auto",
     options: Mapping[str, Any] | None = None,
+    changes: Mapping[str, Any] | None = None,
     epochs: int | None = None,
     limit: int | None = None,
     folder: Path | None = None,
@@ -544,7 +557,9 @@ def train(
     device, precision : str
         See :func:`engine`.
     options : mapping
-        The network's, see :func:`fer_repro.network.build`; other than the defaults, they make a variant.
+        The network's, see :func:`fer_repro.network.build`; they make a variant.
+    changes : mapping
+        Fields of the recipe taken otherwise; they make a variant.
     epochs, limit : int or None
         A trial: fewer epochs in all, fewer training images.
     folder : Path or None
@@ -573,7 +588,7 @@ def train(
     """
     if seed < 0:
         raise ValueError(f"seed: wanted a number of at least 0, got {seed}")
-    what = job(faces.name, model, recipe, protocol, seed, fold, options, epochs, limit)
+    what = job(faces.name, model, recipe, protocol, seed, fold, options, epochs, limit, changes)
     root = folder or results.root()
     path = results.path_of(what.record(), root)
     if keep and what.complete and path.exists():
@@ -634,8 +649,8 @@ def probabilities(model: nn.Module, recipe: Recipe, faces: FaceDataset, device: 
 
 def recipe_of(description: Mapping[str, Any]) -> Recipe:
     """Return the Recipe that a record or checkpoint describes."""
-    fields = dict(description["recipe"])
-    return Recipe(**{**fields, "epochs": tuple(fields["epochs"])})
+    values = dict(description["recipe"])
+    return Recipe(**{**values, "epochs": tuple(values["epochs"])})
 
 
 def sequence_scores(
@@ -665,6 +680,11 @@ def save_atomically(state: Any, path: Path) -> None:
         raise TrainingError(f"{path}: cannot be written ({error}); is the disk full?") from None
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def is_first_process() -> bool:
+    """Say whether this process is the only one, or the first of those that ``torchrun`` started."""
+    return int(os.environ.get("RANK", "0")) == 0
 
 
 def peak_memory() -> int:

@@ -1,0 +1,276 @@
+"""Many runs from one plan: what is missing is run, what is there is left alone.
+
+A plan is data (``plans/*.toml``): blocks of data sets, protocols, models, seeds, folds and options. It is expanded seed
+by seed, so that a whole table exists after the first. joblib hands the runs to processes of this machine, or, with a
+scheduler's address, to a Dask cluster.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from fer_repro import results
+from fer_repro.recipe import get as get_recipe
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+BLOCK = {"datasets", "recipe", "protocol", "models", "seeds", "folds", "options", "changes"}
+
+
+class PlanError(ValueError):
+    """A plan that cannot be read: which block, what was wanted, what came."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One line of an expanded plan."""
+
+    dataset: str
+    recipe: str
+    model: str
+    protocol: str
+    seed: int
+    fold: int | None = None
+    options: dict[str, Any] = field(default_factory=dict, hash=False)
+    changes: dict[str, Any] = field(default_factory=dict, hash=False)
+    epochs: int | None = None
+    limit: int | None = None
+
+    def job(self) -> Any:
+        """Return the :class:`fer_repro.training.Job` this is."""
+        from fer_repro.training import job
+
+        return job(
+            *(self.dataset, self.model, get_recipe(self.recipe), self.protocol, self.seed, self.fold, self.options),
+            epochs=self.epochs,
+            limit=self.limit,
+            changes=self.changes,
+        )
+
+    def path(self, root: Path) -> Path:
+        """Return where its record belongs."""
+        return results.path_of(self.job().record(), root)
+
+    def __str__(self) -> str:
+        """Name the run as its record's path does."""
+        return str(self.path(Path()).with_suffix(""))
+
+
+@dataclass
+class Outcome:
+    """How one run of a sweep ended."""
+
+    run: Run
+    state: str  # "done", "busy" (another process is at it) or "failed"
+    seconds: float
+    message: str = ""
+
+
+def read_plan(path: Path | str) -> list[Run]:
+    """Read and expand a plan.
+
+    Raises
+    ------
+    PlanError
+        If the file is missing or not TOML, or a block names something unknown.
+    """
+    try:
+        plan = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise PlanError(f"{path}: cannot be read as a plan: {error}") from None
+    blocks = plan.get("runs")
+    if not isinstance(blocks, list) or not blocks:
+        raise PlanError(f"{path}: wanted at least one [[runs]] block")
+    runs = [run for number, block in enumerate(blocks, 1) for run in _expand(block, f"{path}: block {number}")]
+    return sorted(dict.fromkeys(runs), key=lambda run: run.seed)  # stable: within a seed the plan's own order
+
+
+def _expand(block: dict[str, Any], where: str) -> Iterator[Run]:
+    from fer_repro import network
+    from fer_repro.data import NAMES
+    from fer_repro.data.splits import DEFAULT_PROTOCOL, FOLDS
+
+    if unknown := set(block) - BLOCK:
+        raise PlanError(f"{where}: unknown {', '.join(sorted(unknown))}; wanted {', '.join(sorted(BLOCK))}")
+    try:
+        datasets, recipe, models, seeds = (block[k] for k in ("datasets", "recipe", "models", "seeds"))
+    except KeyError as missing:
+        raise PlanError(f"{where}: {missing} is missing") from None
+    for given, known, what in ((datasets, NAMES, "data set"), (models, network.NAMES, "model")):
+        if unknown := set(given) - set(known):
+            raise PlanError(f"{where}: unknown {what} {', '.join(sorted(unknown))}; wanted among {', '.join(known)}")
+    try:
+        get_recipe(recipe)
+    except ValueError as error:
+        raise PlanError(f"{where}: {error}") from None
+    for seed, dataset in product(seeds, datasets):
+        protocol = block.get("protocol", DEFAULT_PROTOCOL[dataset])
+        folds = block.get("folds", list(range(FOLDS))) if protocol == "subjects" else [None]
+        for model, fold in product(models, folds):
+            yield Run(dataset, recipe, model, protocol, seed, fold, block.get("options", {}), block.get("changes", {}))
+
+
+def split_by_state(runs: list[Run], root: Path) -> tuple[list[Run], list[Run]]:
+    """Return the runs that have a record, and those that have none."""
+    done = [run for run in runs if run.path(root).exists()]
+    there = set(done)
+    return done, [run for run in runs if run not in there]
+
+
+def perform(run: Run, root: Path, data_dir: Path | None, device: str, precision: str, threads: int) -> Outcome:
+    """Train one run in this process; a failure is an outcome, not an end."""
+    import torch
+
+    from fer_repro import training
+
+    started = time.perf_counter()
+    torch.set_num_threads(threads)
+    try:
+        training.train(
+            *(_faces(run.dataset, data_dir), run.model, get_recipe(run.recipe), run.protocol, run.seed, run.fold),
+            device=device,
+            precision=precision,
+            options=run.options,
+            changes=run.changes,
+            epochs=run.epochs,
+            limit=run.limit,
+            folder=root,
+        )
+    except (training.RunInProgress, FileExistsError) as busy:
+        return Outcome(run, "busy", time.perf_counter() - started, str(busy))
+    except Exception as error:  # recorded, and the sweep goes on
+        note = root / ".runs" / run.path(Path()).with_suffix("") / "failure.txt"
+        note.parent.mkdir(parents=True, exist_ok=True)
+        note.write_text(traceback.format_exc(), encoding="utf-8")
+        return Outcome(run, "failed", time.perf_counter() - started, f"{type(error).__name__}: {error}; see {note}")
+    return Outcome(run, "done", time.perf_counter() - started)
+
+
+@lru_cache(maxsize=2)
+def _faces(dataset: str, data_dir: Path | None) -> Any:
+    from fer_repro import data
+
+    return data.load(dataset, data_dir)
+
+
+def sweep(
+    runs: list[Run],
+    root: Path | None = None,
+    data_dir: Path | None = None,
+    jobs: int = 1,
+    device: str = "auto",
+    precision: str = "auto",
+    scheduler: str | None = None,
+    threads: int | None = None,
+    echo: Callable[[str], None] = print,
+) -> list[Outcome]:
+    """Do what is missing.
+
+    Parameters
+    ----------
+    runs : list of Run
+    root : Path or None
+        Root of the records.
+    data_dir : Path or None
+    jobs : int
+        Runs at once on this machine; its cores are shared among them.
+    device, precision : str
+        See :func:`fer_repro.training.engine`.
+    scheduler : str or None
+        Address of a Dask scheduler, such as ``tcp://host:8786``: the runs go to its workers, which must see ``root``
+        and the data at the same place.
+    threads : int or None
+        For each run; None for cores divided by jobs.
+    echo : callable
+        Takes each line of the report.
+
+    Returns
+    -------
+    list of Outcome
+        One for each run that was missing.
+    """
+    from joblib import Parallel, delayed, parallel_config
+
+    root = root or results.root()
+    done, missing = split_by_state(runs, root)
+    echo(f"{len(runs)} runs: {len(done)} done, {len(missing)} to do, {jobs} at once")
+    if not missing:
+        return []
+    threads = threads or max(1, (os.cpu_count() or 1) // jobs)
+    tasks = (delayed(perform)(run, root, data_dir, device, precision, threads) for run in missing)
+    if scheduler is not None:
+        with _dask(scheduler), parallel_config(backend="dask"):
+            outcomes = Parallel()(tasks)
+        for outcome in outcomes:
+            echo(_line(outcome))
+        return list(outcomes)
+    report = _Report(len(missing), jobs, echo, mean_seconds(missing, root))
+    return [
+        report(o)
+        for o in Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1, pre_dispatch=jobs)(tasks)
+    ]
+
+
+def _dask(address: str) -> Any:
+    try:
+        from distributed import Client
+    except ImportError:
+        raise PlanError("a scheduler needs the extra `cluster`: pip install 'fer_repro[cluster]'") from None
+    return Client(address)
+
+
+def mean_seconds(runs: list[Run], root: Path) -> float | None:
+    """Return what such runs took before, seconds each, from the records of the same data sets and recipes."""
+    alike = {(r.dataset, r.recipe, r.protocol) for r in runs}
+    took = [
+        r["seconds"]
+        for r in results.load_all(root)
+        if (r["dataset"], r["recipe"]["name"], r["protocol"]) in alike and r["complete"]
+    ]
+    return sum(took) / len(took) if took else None
+
+
+class _Report:
+    """Say after each run what is done and left, and about how long the rest takes."""
+
+    def __init__(self, total: int, jobs: int, echo: Callable[[str], None], guess: float | None) -> None:
+        self.total, self.jobs, self.echo = total, jobs, echo
+        self.took: list[float] = []
+        self.ended = 0
+        if guess is not None:
+            echo(f"about {_duration(guess * total / jobs)}, as such runs took before")
+
+    def __call__(self, outcome: Outcome) -> Outcome:
+        self.ended += 1
+        if outcome.state == "done":
+            self.took.append(outcome.seconds)
+        left = self.total - self.ended
+        running = min(self.jobs, left)
+        ahead = ""
+        if self.took and left:
+            ahead = f", about {_duration(sum(self.took) / len(self.took) * left / self.jobs)} to go"
+        self.echo(f"[{self.ended}/{self.total}] {_line(outcome)}  ({running} running, {left - running} left{ahead})")
+        return outcome
+
+
+def _line(outcome: Outcome) -> str:
+    message = f": {outcome.message}" if outcome.message else ""
+    return f"{outcome.state} {outcome.run} in {_duration(outcome.seconds)}{message}"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
