@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import re
 import sys
@@ -107,6 +108,36 @@ def test_each_dependency_says_why_it_is_there() -> None:
     for requirement in wanted():
         (line,) = [line for line in lines if line.startswith(f'  "{requirement}"')]
         assert re.search(r"#\s\S+\s\S+", line), f"no reason beside {requirement}"
+
+
+def test_what_the_library_imports_is_named() -> None:
+    """No package is used that only happens to come along with another."""
+    folders = [ROOT / "fer_repro", ROOT / "tests", ROOT / "book" / "_ext"]
+    files = [path for folder in folders for path in folder.rglob("*.py")]
+    imports = {name for path in files for name in imported(path)} - set(sys.stdlib_module_names) - {"fer_repro"}
+    own = {path.stem for path in files} | {path.name for path in folders}
+    optional = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    extras = [line for lines in optional.values() for line in lines]
+    named = {canonicalize_name(Requirement(line).name) for line in [*wanted(), *extras]}
+    named |= {"opencv-python-headless", "distributed"}  # what stands in without libGL; dask[distributed]
+    distributions = metadata.packages_distributions()
+    unnamed = {
+        module: distributions.get(module, [])
+        for module in imports - own
+        if not {canonicalize_name(name) for name in distributions.get(module, [module])} & named
+    }
+    assert unnamed == {}
+
+
+def imported(path: Path) -> set[str]:
+    """The first names of the modules that a file imports, wherever in it, relative ones left out."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            found.add(node.module.split(".")[0])
+    return found
 
 
 # --- the same commands everywhere ---------------------------------------------------------------------------------
