@@ -788,8 +788,8 @@ INCONSISTENCIES = (
     Inconsistency(
         "I5",
         "typing error",
-        "“x % higher” is a difference in points, mostly cut off, sometimes rounded; a few of the 32 numbers "
-        "are neither that nor a relative difference",
+        "“x % higher” is a difference in points in most of the 32 statements, rounded or cut off; a few are a relative "
+        "difference or neither",
         "abstract, Sec. IV-D",
         "Slips of a digit; 0.9 for 1.89 lacks a 1.",
         "percent_statements",
@@ -962,11 +962,11 @@ INCONSISTENCIES = (
     ),
     Inconsistency(
         "I27",
-        "contradiction",
-        "If CK+'s test set was a 30 % split with one error (the only reading in which 98.98 is k/n), one error cannot "
-        "give the row's precision, recall and F1",
+        "hint",
+        "If CK+'s test set held 98 images (30 % of 327), 98.98 is one error; but one error cannot give the row's "
+        "recall and precision",
         "Table III",
-        "An average over folds or runs, as in I6.",
+        "Another test set, or an average over folds or runs, as in I6.",
         "one_error",
     ),
 )
