@@ -1,0 +1,238 @@
+"""Run records: written once, whole or not at all; read as a table."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fer_repro import results
+from fer_repro.recipe import RECIPES, Recipe, get
+
+
+def record(**fields: Any) -> results.Record:
+    """A small record, as whole as a table needs."""
+    test = {"n": 2, "accuracy": 0.5, "precision": 0.25, "recall": 0.5, "f1": 1 / 3, "confusion": [[1, 0], [1, 0]]}
+    base = {
+        "schema": results.SCHEMA,
+        "dataset": "synthetic",
+        "model": "proposed",
+        "variant": None,
+        "protocol": "official",
+    }
+    base |= {"seed": 0, "fold": None, "recipe": RECIPES["quick"].to_dict(), "options": {}, "complete": True}
+    base |= {"parameters": 5, "best_epoch": 3, "seconds": 1.5, "images_per_second": 9.0, "test": test}
+    base |= {"test_without_duplicates": None, "sequences": None, "curves": [{"epoch": 1, "train_loss": 0.1}]}
+    return {**base, **fields}
+
+
+# ------------------------------------------------------------------------------------------------ where they belong
+
+
+@pytest.mark.parametrize(
+    ("fields", "path"),
+    [
+        ({}, "synthetic/quick/proposed/official-seed0.json"),
+        ({"seed": 3, "fold": 7, "protocol": "subjects"}, "synthetic/quick/proposed/subjects-seed3-fold7.json"),
+        ({"fold": 0}, "synthetic/quick/proposed/official-seed0-fold0.json"),
+        ({"complete": False}, "synthetic/quick-trial/proposed/official-seed0.json"),
+        ({"variant": "query=last"}, "synthetic/quick/proposed--query=last/official-seed0.json"),
+        ({"dataset": "ckplus", "model": "cnn-svm"}, "ckplus/quick/cnn-svm/official-seed0.json"),
+    ],
+)
+def test_a_record_has_one_place(fields: dict[str, Any], path: str, tmp_path: Path) -> None:
+    assert results.path_of(record(**fields), tmp_path) == tmp_path / path
+    assert results.write(record(**fields), tmp_path) == tmp_path / path
+
+
+def test_a_variants_name_does_not_depend_on_the_order_of_its_options() -> None:
+    assert results.variant_name({}) is None
+    one = results.variant_name({"query": "last", "scale": True, "pool_after": (2, 3, 4)})
+    assert one == results.variant_name({"pool_after": [2, 3, 4], "scale": True, "query": "last"})
+    assert one == "pool_after=2-3-4,query=last,scale=True"
+
+
+def test_the_root_is_what_the_environment_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("FER_REPRO_RESULTS", str(tmp_path))
+    assert results.root() == tmp_path
+    assert results.write(record()).is_relative_to(tmp_path)
+    monkeypatch.delenv("FER_REPRO_RESULTS")
+    assert results.root().name == "results"
+    assert (results.root().parent / "pyproject.toml").is_file()
+
+
+# --------------------------------------------------------------------------------------------------- written once
+
+
+def test_what_is_read_is_what_was_written(tmp_path: Path) -> None:
+    wanted = record(note="Σ über ½", confusion=[[1.5, 2], [3, 4]])
+    path = results.write(wanted, tmp_path)
+    assert results.read(path) == wanted
+    assert json.loads(path.read_text(encoding="utf-8")) == wanted  # any JSON reader will do
+    assert len(path.read_text(encoding="utf-8").splitlines()) == len(wanted) + 2  # a field a line
+
+
+def test_a_record_is_never_overwritten(tmp_path: Path) -> None:
+    path = results.write(record(), tmp_path)
+    before = path.read_bytes()
+    for replace in (False, True):
+        with pytest.raises(FileExistsError, match="a record is never overwritten"):
+            results.write(record(seconds=99.0), tmp_path, replace=replace)
+    assert path.read_bytes() == before
+    assert [p.name for p in path.parent.iterdir()] == [path.name]  # nothing temporary is left
+
+
+def test_a_trial_may_be_repeated_and_leaves_the_record_alone(tmp_path: Path) -> None:
+    whole = results.write(record(), tmp_path)
+    trial = results.write(record(complete=False, seconds=1.0), tmp_path, replace=True)
+    assert results.write(record(complete=False, seconds=2.0), tmp_path, replace=True) == trial != whole
+    assert results.read(trial)["seconds"] == 2.0
+    assert results.read(whole)["seconds"] == 1.5
+    with pytest.raises(FileExistsError):
+        results.write(record(complete=False), tmp_path)
+
+
+def test_of_several_writers_one_wins(tmp_path: Path) -> None:
+    def attempt(k: int) -> bool:
+        try:
+            results.write(record(seconds=float(k)), tmp_path)
+        except FileExistsError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        won = list(pool.map(attempt, range(16)))
+    assert sum(won) == 1
+    assert results.load_all(tmp_path)[0]["seconds"] == float(won.index(True))
+
+
+@pytest.mark.parametrize("where", ["write", "fsync", "link"])
+def test_a_full_disk_leaves_nothing_behind(where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any, **__: Any) -> Any:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(results, "dumps", full) if where == "write" else monkeypatch.setattr(os, where, full)
+    with pytest.raises(OSError, match="No space left"):
+        results.write(record(), tmp_path)
+    monkeypatch.undo()
+    assert not [p for p in tmp_path.rglob("*") if p.is_file()]
+    assert results.write(record(), tmp_path).is_file()
+
+
+def test_a_killed_writers_remains_are_no_record(tmp_path: Path) -> None:
+    path = results.write(record(), tmp_path)
+    (path.parent / f".{path.stem}-abc.tmp").write_text('{"schema": 1, "data', encoding="utf-8")
+    assert len(results.load_all(tmp_path)) == 1
+
+
+def test_others_may_read_a_record(tmp_path: Path) -> None:
+    assert stat.S_IMODE(results.write(record(), tmp_path).stat().st_mode) == 0o644
+
+
+def test_a_number_that_json_does_not_know_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="Out of range float"):
+        results.write(record(seconds=float("nan")), tmp_path)
+    assert not [p for p in tmp_path.rglob("*") if p.is_file()]
+
+
+# --------------------------------------------------------------------------------------------------------- reading
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "cannot be read as a record"),
+        ('{"schema": 1', "cannot be read as a record"),
+        ("[1, 2]", "wanted a record of schema 1"),
+        ('{"schema": 2}', "wanted a record of schema 1"),
+        ('{"schema": 1, "dataset": "fer2013"}', "wanted a record of schema 1 with dataset, recipe, model"),
+    ],
+)
+def test_what_is_no_record_is_named(text: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "official-seed0.json"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(results.RecordError, match=f"{path.name}: {message}"):
+        results.read(path)
+    with pytest.raises(results.RecordError, match="nowhere"):
+        results.read(tmp_path / "nowhere.json")
+
+
+def test_records_are_chosen_and_ordered(tmp_path: Path) -> None:
+    for fields in (
+        {"seed": 1},
+        {"seed": 0},
+        {"model": "cnn-svm"},
+        {"dataset": "fer2013", "complete": False},
+        {"dataset": "ckplus", "protocol": "subjects", "fold": 2},
+    ):
+        results.write(record(**fields), tmp_path)
+    found = results.load_all(tmp_path)
+    assert [r["path"] for r in found] == sorted(r["path"] for r in found)
+    assert len(found) == 5
+    assert [r["seed"] for r in results.load_all(tmp_path, dataset="synthetic", model="proposed")] == [0, 1]
+    assert len(results.load_all(str(tmp_path), protocol="subjects")) == 1
+    assert [r["dataset"] for r in results.load_all(tmp_path, recipe="quick-trial")] == ["fer2013"]
+    assert results.load_all(tmp_path, recipe="native48") == []
+    assert results.load_all(tmp_path / "none") == []
+
+
+@pytest.mark.parametrize("folder", ["mechanisms", "facts", "benchmarks", ".runs"])
+def test_other_files_beside_them_are_left_alone(folder: str, tmp_path: Path) -> None:
+    other = tmp_path / folder / "a" / "b" / "c.json"
+    other.parent.mkdir(parents=True)
+    other.write_text("[]", encoding="utf-8")
+    results.write(record(), tmp_path)
+    assert len(results.load_all(tmp_path)) == 1
+
+
+def test_the_table_has_a_row_a_record() -> None:
+    one = record(test_without_duplicates={"accuracy": 0.4}, sequences={"accuracy": 0.7})
+    table = results.table([one, record(seed=1)])
+    assert table.seed.tolist() == [0, 1]
+    assert table.recipe.tolist() == ["quick", "quick"]
+    assert table.accuracy_without_duplicates[0] == 0.4
+    assert table.sequence_accuracy[0] == 0.7
+    assert table.isna()["sequence_accuracy"].tolist() == [False, True]
+    assert results.table([]).empty
+
+
+# ------------------------------------------------------------------------------------------------------ provenance
+
+
+def test_provenance_says_what_made_a_number() -> None:
+    found = results.provenance()
+    assert {"python", "torch", "numpy", "fer_repro"} <= set(found["versions"])
+    assert found["machine"]["cores"] == os.cpu_count()
+    here = Path(__file__).resolve().parents[1]
+    if (here / ".git").exists():
+        head = subprocess.run(["git", "-C", str(here), "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
+        assert found["code"]["commit"] == head.stdout.strip()
+        assert isinstance(found["code"]["dirty"], bool)
+    assert str(Path.home()) not in json.dumps(found)
+
+
+# --------------------------------------------------------------------------------------------------------- recipes
+
+
+@pytest.mark.parametrize("name", ["quick", "native48", "paper128"])
+def test_a_recipe_survives_its_record(name: str, tmp_path: Path) -> None:
+    recipe = get(name)
+    fields = results.read(results.write(record(recipe=recipe.to_dict()), tmp_path))["recipe"]
+    assert Recipe(**{**fields, "epochs": tuple(fields["epochs"])}) == recipe
+    assert recipe.name == name
+
+
+def test_an_unknown_recipe_lists_the_names_there_are() -> None:
+    with pytest.raises(ValueError, match="no recipe is named 'slow'; wanted one of quick, native48, paper128"):
+        get("slow")
+
+
+def test_a_recipe_is_frozen() -> None:
+    with pytest.raises(AttributeError):
+        get("quick").size = 64  # type: ignore[misc]
