@@ -1,0 +1,278 @@
+"""Sec. III-C: four convolutions and three poolings, and the first block's algebraic form."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from fer_repro.cnn import CONVOLUTIONS, POOL_AFTER, Convolution, ConvolutionBlock, PointwiseBlock, SevenLayerCNN
+
+CLOSE = {"rtol": 2e-5, "atol": 2e-5}  # float32, a few sums long
+
+
+def images(n: int = 3, height: int = 12, width: int = 12, seed: int = 0) -> Tensor:
+    return torch.randn(n, 1, height, width, generator=torch.Generator().manual_seed(seed))
+
+
+def shaken(block: ConvolutionBlock, seed: int = 1) -> ConvolutionBlock:
+    """Give norm weight, bias and statistics values that a trained network could have, negative slopes among them."""
+    chance = torch.Generator().manual_seed(seed)
+    norm = block.norm
+    assert isinstance(norm, nn.BatchNorm2d) and norm.running_mean is not None and norm.running_var is not None
+    with torch.no_grad():
+        for tensor in (norm.weight, norm.bias, norm.running_mean):
+            tensor.copy_(torch.randn(tensor.shape, generator=chance))
+        norm.running_var.copy_(torch.rand(norm.running_var.shape, generator=chance) + 0.5)
+    return block
+
+
+def both(seed: int = 1) -> tuple[ConvolutionBlock, PointwiseBlock]:
+    """Return the plain first block and its algebraic form with the same weights."""
+    torch.manual_seed(seed)
+    plain = shaken(ConvolutionBlock(1, Convolution(1, 32), pool=True), seed)
+    fast = PointwiseBlock(1, Convolution(1, 32), pool=True)
+    fast.load_state_dict(plain.state_dict())
+    return plain, fast
+
+
+def assert_same_state(a: nn.Module, b: nn.Module, **close: float) -> None:
+    assert a.state_dict().keys() == b.state_dict().keys()
+    for name, tensor in a.state_dict().items():
+        torch.testing.assert_close(b.state_dict()[name], tensor, msg=lambda m, name=name: f"{name}: {m}", **close)
+
+
+def gradients(block: nn.Module, x: Tensor) -> dict[str, Tensor]:
+    block.zero_grad()
+    out = block(x)
+    weight = torch.linspace(-1, 2, out.numel()).view_as(out)  # each output counts differently
+    (out * weight).sum().backward()
+    return {name: p.grad.clone() for name, p in block.named_parameters() if p.grad is not None}
+
+
+# -------------------------------------------------------------------------------------- against a loop from the formula
+
+
+def convolution_loop(x: np.ndarray, weight: np.ndarray, pad: int) -> np.ndarray:
+    """y[n, k, i, j] = sum over c, u, v of weight[k, c, u, v] x[n, c, i + u - pad, j + v - pad]."""
+    n, _, height, width = x.shape
+    channels, _, kernel, _ = weight.shape
+    padded = np.pad(x, ((0, 0), (0, 0), (pad, pad), (pad, pad)))
+    out = np.zeros((n, channels, height + 2 * pad - kernel + 1, width + 2 * pad - kernel + 1))
+    for i in range(out.shape[2]):
+        for j in range(out.shape[3]):
+            patch = padded[:, :, i : i + kernel, j : j + kernel]
+            for k in range(channels):
+                out[:, k, i, j] = (patch * weight[k]).sum(axis=(1, 2, 3))
+    return out
+
+
+def block_loop(x: np.ndarray, weight: np.ndarray, gamma: np.ndarray, beta: np.ndarray, pad: int) -> np.ndarray:
+    """Convolve, normalise by the batch, cut at zero, and take the largest of each 2x2, all written out."""
+    y = convolution_loop(x, weight, pad)
+    for k in range(y.shape[1]):
+        y[:, k] = gamma[k] * (y[:, k] - y[:, k].mean()) / np.sqrt(y[:, k].var() + 1e-5) + beta[k]
+    y = np.maximum(y, 0)
+    out = np.zeros((*y.shape[:2], y.shape[2] // 2, y.shape[3] // 2))
+    for i in range(out.shape[2]):
+        for j in range(out.shape[3]):
+            out[:, :, i, j] = y[:, :, 2 * i : 2 * i + 2, 2 * j : 2 * j + 2].max(axis=(2, 3))
+    return out
+
+
+@pytest.mark.parametrize("kernel", [1, 3, 5])
+@pytest.mark.parametrize("padding", ["same", "valid"])
+def test_a_block_is_convolution_norm_relu_and_pooling_written_out(kernel, padding):
+    torch.manual_seed(0)
+    block = shaken(ConvolutionBlock(2, Convolution(kernel, 3), pool=True, padding=padding)).train()
+    x = torch.randn(2, 2, 9, 8)
+    conv, norm = block.convolution, block.norm
+    pad = kernel // 2 if padding == "same" else 0
+    arrays = (t.detach().double().numpy() for t in (x, conv.weight, norm.weight, norm.bias))
+    np.testing.assert_allclose(block(x).detach().numpy(), block_loop(*arrays, pad), rtol=1e-4, atol=1e-5)
+
+
+def test_the_first_block_in_algebraic_form_is_the_loop_too():
+    _, fast = both()
+    x, conv, norm = images(2, 7, 6), fast.convolution, fast.norm
+    arrays = (t.detach().double().numpy() for t in (x, conv.weight, norm.weight, norm.bias))
+    np.testing.assert_allclose(fast.train()(x).detach().numpy(), block_loop(*arrays, 0), rtol=1e-4, atol=1e-5)
+
+
+# ------------------------------------------------------------------------------- the algebraic form is the plain layers
+
+SHAPES = [(3, 12, 12), (2, 13, 9), (1, 2, 3), (4, 48, 48)]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("training", [True, False])
+def test_values_are_equal(shape, training):
+    plain, fast = both()
+    x = images(*shape)
+    expected = plain.train(training)(x)
+    assert (expected == 0).any() and (expected > 0).any()  # both sides of the ReLU are in the comparison
+    torch.testing.assert_close(fast.train(training)(x), expected, **CLOSE)
+
+
+def test_slopes_of_both_signs_are_compared():
+    plain, _ = both()
+    slopes = plain.norm.weight * plain.convolution.weight.flatten()
+    assert (slopes < 0).sum() > 5 and (slopes > 0).sum() > 5
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("training", [True, False])
+def test_gradients_are_equal(shape, training):
+    plain, fast = both()
+    x = images(*shape)
+    expected, got = gradients(plain.train(training), x), gradients(fast.train(training), x)
+    assert expected.keys() == got.keys() == {"convolution.weight", "norm.weight", "norm.bias"}
+    for name, gradient in expected.items():
+        size = max(float(gradient.abs().max()), 1.0)
+        # in training, batch norm undoes the weight's scale: its gradient is a difference of large numbers near zero
+        slack = 1e-4 * max(size, float(got["norm.weight"].abs().max()))
+        torch.testing.assert_close(got[name], gradient, rtol=1e-3, atol=slack, msg=lambda m, name=name: f"{name}: {m}")
+
+
+def test_running_statistics_are_equal_after_several_batches():
+    plain, fast = both()
+    for seed in range(4):
+        x = images(3, 11, 14, seed=seed) * (1 + seed)
+        plain.train()(x), fast.train()(x)
+    assert_same_state(plain, fast, rtol=1e-5, atol=1e-6)
+    assert int(fast.norm.num_batches_tracked) == 4
+
+
+@pytest.mark.parametrize("level", [0.0, -3.0, 120.0])
+def test_constant_images_are_equal(level):
+    plain, fast = both()
+    x = torch.full((2, 1, 6, 6), level)
+    expected = plain.train()(x)
+    # a constant batch is its own mean: only the norm's bias is left, up to rounding that 1/sqrt(eps) enlarges
+    torch.testing.assert_close(fast.train()(x), expected, rtol=1e-4, atol=1e-4 * max(1.0, abs(level)))
+    torch.testing.assert_close(fast.eval()(x), plain.eval()(x), rtol=1e-4, atol=1e-4 * max(1.0, abs(level)))
+
+
+def test_either_form_loads_the_others_weights():
+    torch.manual_seed(3)
+    fast, plain = SevenLayerCNN(fast=True), SevenLayerCNN(fast=False)
+    assert isinstance(fast.blocks[0], PointwiseBlock) and not isinstance(plain.blocks[0], PointwiseBlock)
+    plain.load_state_dict(fast.state_dict())
+    x = images(2, 24, 24)
+    torch.testing.assert_close(plain(x)[0], fast(x)[0], rtol=1e-4, atol=1e-4)
+    fast.load_state_dict(plain.state_dict())
+    torch.testing.assert_close(fast.eval()(x)[0], plain.eval()(x)[0], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("optimizer", [torch.optim.SGD, torch.optim.AdamW])
+def test_training_takes_the_same_course(optimizer):
+    """Several steps from the same start: the two forms stay together, batch after batch."""
+    torch.manual_seed(4)
+    plain = nn.Sequential(both()[0], nn.Flatten(), nn.Linear(32 * 36, 3))
+    fast = copy.deepcopy(plain)
+    fast[0] = both()[1]
+    losses = []
+    for network in (plain, fast):
+        steps, course = optimizer(network.parameters(), lr=1e-2), []
+        for seed in range(6):
+            x, y = images(8, seed=seed), torch.arange(8) % 3
+            loss = nn.functional.cross_entropy(network(x), y)
+            steps.zero_grad()
+            loss.backward()
+            steps.step()
+            course.append(loss.item())
+        losses.append(course)
+    assert losses[0][0] != losses[0][-1]
+    np.testing.assert_allclose(losses[1], losses[0], rtol=1e-3)
+    np.testing.assert_allclose(fast(images()).detach(), plain(images()).detach(), rtol=2e-2, atol=2e-3)
+
+
+def test_the_algebraic_form_computes_in_float32_under_autocast():
+    _, fast = both()
+    with torch.autocast("cpu", torch.bfloat16):
+        assert fast(images()).dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    "options", [{"norm": "after"}, {"norm": "none"}, {"pool_after": (2, 3, 4)}, {"convolutions": CONVOLUTIONS[1:]}]
+)
+def test_where_the_algebra_does_not_hold_the_plain_layers_are_taken(options):
+    network = SevenLayerCNN(**{"pool_after": (1, 2, 3), **options})
+    assert not any(isinstance(block, PointwiseBlock) for block in network.blocks)
+
+
+# ---------------------------------------------------------------------------------------------------- the seven layers
+
+
+def test_the_layers_are_the_papers():
+    network = SevenLayerCNN()
+    kernels = [(block.convolution.kernel_size[0], block.convolution.out_channels) for block in network.blocks]
+    assert kernels == [(1, 32), (5, 32), (3, 32), (3, 64)]
+    assert sum(isinstance(block.pool, nn.MaxPool2d) for block in network.blocks) == 3
+    assert all(isinstance(block.norm, nn.BatchNorm2d) for block in network.blocks)
+
+
+def test_parameters_are_those_counted_by_hand():
+    weights = 1 * 1 * 1 * 32 + 5 * 5 * 32 * 32 + 3 * 3 * 32 * 32 + 3 * 3 * 32 * 64
+    norms = 2 * (32 + 32 + 32 + 64)
+    assert sum(p.numel() for p in SevenLayerCNN().parameters()) == weights + norms
+
+
+@pytest.mark.parametrize("size", [33, 48, 50, 128])
+@pytest.mark.parametrize("padding", ["same", "valid"])
+@pytest.mark.parametrize("pool_after", [POOL_AFTER, (2, 3, 4), (1, 2, 3)])
+def test_output_size_is_that_of_the_output(size, padding, pool_after):
+    network = SevenLayerCNN(pool_after, padding).eval()
+    out, parts = network(torch.zeros(1, 1, size, size))
+    assert out.shape == (1, 64, network.output_size(size), network.output_size(size))
+    assert list(parts) == ["block1", "block2", "block3"]
+
+
+@pytest.mark.parametrize("norm", ["before", "after", "none"])
+@pytest.mark.parametrize("separable", [False, True])
+def test_every_reading_of_q5_trains(norm, separable):
+    torch.manual_seed(0)
+    network = SevenLayerCNN(norm=norm, separable=separable)
+    network(images(2, 16, 16))[0].square().mean().backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())
+
+
+def test_separable_convolutions_have_fewer_parameters():
+    counts = [sum(p.numel() for p in SevenLayerCNN(separable=s).parameters()) for s in (True, False)]
+    assert counts[0] < counts[1] / 5
+
+
+def test_the_first_block_cannot_see_a_neighbourhood():
+    """Pixels exchanged within each pooling window, or anywhere before pooling, change nothing but their places."""
+    _, fast = both()
+    x = images(1, 8, 8)
+    windows = x.unfold(2, 2, 2).unfold(3, 2, 2).flatten(4)  # (1, 1, 4, 4, 4)
+    turned = windows[..., [2, 0, 3, 1]].unflatten(4, (2, 2)).permute(0, 1, 2, 4, 3, 5).reshape(x.shape)
+    assert not torch.equal(turned, x)
+    torch.testing.assert_close(fast.eval()(turned), fast.eval()(x))
+
+
+# ------------------------------------------------------------------------------------------------------------ bad input
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"padding": "reflect"}, r"padding 'same' or 'valid'.*'reflect'"),
+        ({"norm": "batch"}, r"norm in .*'batch'"),
+        ({"pool_after": (2, 1)}, r"rising numbers within 1\.\.4 \(Q5\), got \(2, 1\)"),
+        ({"pool_after": (1, 5)}, r"rising numbers within 1\.\.4"),
+        ({"pool_after": (1, 1)}, r"rising numbers within 1\.\.4"),
+    ],
+)
+def test_a_wrong_option_is_named(options, message):
+    with pytest.raises(ValueError, match=message):
+        SevenLayerCNN(**options)
+
+
+def test_images_that_vanish_are_refused():
+    with pytest.raises(ValueError, match="too small"):
+        SevenLayerCNN(padding="valid").output_size(12)
