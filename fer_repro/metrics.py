@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy import sparse, stats
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -193,7 +193,7 @@ class _Outcomes(NamedTuple):
 
     draws: int
     probability: FloatArray  # (U,)
-    counts: FloatArray  # (U, S C C): a unit's share in each of S confusion matrices
+    counts: Any  # (U, S C C), dense or sparse: a unit's share in each of S confusion matrices
 
 
 def _outcomes(y: IntArray, p: IntArray, num_classes: int, groups: ArrayLike | None) -> _Outcomes:
@@ -202,9 +202,9 @@ def _outcomes(y: IntArray, p: IntArray, num_classes: int, groups: ArrayLike | No
     cells = np.arange(S)[:, None] * C * C + y * C + p  # (S, N): where each image counts
     if groups is None:
         patterns, repeats = np.unique(cells, axis=1, return_counts=True)  # (S, U)
-        counts = np.zeros((len(repeats), S * C * C))
-        counts[np.arange(len(repeats)), patterns] = 1.0
-        return _Outcomes(N, repeats / N, counts)
+        starts = np.arange(0, patterns.size + 1, S)
+        sparsely = (np.ones(patterns.size), patterns.T.ravel(), starts)
+        return _Outcomes(N, repeats / N, sparse.csr_array(sparsely, shape=(len(repeats), S * C * C)))
     ids, which = np.unique(np.asarray(groups), return_inverse=True)
     if which.shape != (N,):
         raise ValueError(f"groups: wanted one for each of {N} images, got shape {np.shape(groups)}")
@@ -291,8 +291,13 @@ def intervals(
     """
     _check_confidence(confidence)
     drawn = bootstrap_measures(labels, predictions, num_classes, groups, resamples, seed, average)
-    pick = _seed_weights(np.random.default_rng((seed, 1)), resamples, next(iter(drawn.values())).shape[1])
-    return {name: _percentiles((values * pick).sum(1), confidence) for name, values in drawn.items()}
+    return {name: interval_of(values, confidence, seed) for name, values in drawn.items()}
+
+
+def interval_of(drawn: FloatArray, confidence: float = 0.95, seed: int = 0) -> tuple[float, float]:
+    """Return the interval of the mean over runs from resampled values (resamples, S), drawing runs as well."""
+    pick = _seed_weights(np.random.default_rng((seed, 1)), *drawn.shape)
+    return _percentiles((drawn * pick).sum(1), confidence)
 
 
 @dataclass(frozen=True)
@@ -336,18 +341,25 @@ def paired_differences(
     _check_confidence(confidence)
     a, b = np.atleast_2d(np.asarray(a)), np.atleast_2d(np.asarray(b))
     drawn = bootstrap_measures(labels, np.concatenate([a, b]), num_classes, groups, resamples, seed, average)
-    generator = np.random.default_rng((seed, 1))
-    weight_a, weight_b = (_seed_weights(generator, resamples, len(x)) for x in (a, b))
-    weight = np.concatenate([-weight_a, weight_b], axis=1)
     here = [measures([confusion_matrix(labels, row, num_classes) for row in x], average) for x in (a, b)]
-    result = {}
-    for name, values in drawn.items():
-        difference = (values * weight).sum(1)
-        far = min((difference <= 0).sum(), (difference >= 0).sum())
-        p = min(1.0, 2 * (int(far) + 1) / (resamples + 1))
-        estimate = float(here[1][name].mean() - here[0][name].mean())
-        result[name] = Difference(estimate, *_percentiles(difference, confidence), p)
-    return result
+    return {
+        name: difference_of(
+            values[:, : len(a)], values[:, len(a) :], here[1][name].mean() - here[0][name].mean(), confidence, seed
+        )
+        for name, values in drawn.items()
+    }
+
+
+def difference_of(
+    drawn_a: FloatArray, drawn_b: FloatArray, estimate: float, confidence: float = 0.95, seed: int = 0
+) -> Difference:
+    """Return b - a from values resampled together, (resamples, S) each, and the estimate on the images themselves."""
+    generator = np.random.default_rng((seed, 1))
+    weight_a, weight_b = (_seed_weights(generator, *drawn.shape) for drawn in (drawn_a, drawn_b))
+    difference = (drawn_b * weight_b).sum(1) - (drawn_a * weight_a).sum(1)
+    far = min((difference <= 0).sum(), (difference >= 0).sum())
+    p = min(1.0, 2 * (int(far) + 1) / (len(difference) + 1))
+    return Difference(float(estimate), *_percentiles(difference, confidence), p)
 
 
 def _seed_weights(generator: np.random.Generator, resamples: int, runs: int) -> FloatArray:

@@ -1,0 +1,809 @@
+"""Every claim of the paper with our number and a verdict: the ledger.
+
+Tolerances and rules stand here as data, fixed before the full runs. A verdict rests on run records only: real data,
+a frozen recipe, the honest protocol, complete, three seeds or more. Everything else is shown at most beside, labelled.
+A difference that is not significant is never called better.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from fer_repro import consistency, metrics, paper, results
+from fer_repro.data.splits import DEFAULT_PROTOCOL, FOLDS, LEAKING
+from fer_repro.recipe import RECIPES
+
+Record = dict[str, Any]
+
+VERDICTS = {
+    "reproduced": "ours is within the tolerance of the paper's",
+    "within interval": "the paper's number lies in our 95 % interval, outside the tolerance",
+    "exceeds": "ours is higher, by more than the tolerance",
+    "partial": "the claim holds in part, or ours is short of it by a margin fixed beforehand",
+    "not reproduced": "ours is short of it by more, or the claimed difference is not there",
+    "inconsistent in the paper": "the paper contradicts the claim itself; no run can settle it",
+    "not testable": "the paper gives nothing that could be compared",
+    "not run yet": "the runs it needs are not there",
+}
+EVIDENCE = {
+    "supported on synthetic faces": "the effect is there, its 95 % interval excludes none",
+    "contradicted on synthetic faces": "the opposite effect is there, its 95 % interval excludes none",
+    "mixed on synthetic faces": "measurements of the same claim disagree",
+    "undecided on synthetic faces": "the interval includes no effect, or there are too few seeds",
+}
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """How close is close enough, in percentage points, and why."""
+
+    points: float
+    reason: str
+
+
+# Fixed before any full run. Changing one changes verdicts: say so in the changelog.
+TOLERANCES = {
+    "FER": Tolerance(1.0, "two trainings with other seeds differ by about half a point on 3,589 images; twice that"),
+    "CK": Tolerance(2.0, "one of 327 sequences is 0.3 points; folds by subject vary by several sequences"),
+    "percent": Tolerance(1.0, "the statements have one decimal, and differences of two accuracies vary as FER's do"),
+    "partial": Tolerance(5.0, "about the gap between the 2013 winner and the best single networks since, and back"),
+}
+SIGNIFICANCE = 0.05  # after Holm's correction over the table
+MINIMUM_SEEDS = 3
+CONFIDENCE = 0.95
+RESAMPLES = 2000
+VERDICT_RECIPES = ("paper128", "native48")  # the first with enough seeds is used
+REAL = tuple(paper.DATASETS.values())
+FER_TEST_IMAGES = 3589  # PrivateTest
+
+COLUMNS = (
+    "claim",
+    "statement",
+    "paper",
+    "ours",
+    "low",
+    "high",
+    "runs",
+    "recipe",
+    "verdict",
+    "reason",
+    "where",
+    "chapter",
+    "evidence",
+    "beside",
+    "related",
+    "records",
+)
+
+# --------------------------------------------------------------------------------------------------------------------
+# Which records count
+
+
+def ineligible(record: Mapping[str, Any]) -> str | None:
+    """Return why no verdict may rest on a record, or None if one may."""
+    checks = (_wrong_data, _wrong_recipe, _wrong_run, _wrong_split, _wrong_predictions)
+    try:
+        return next((reason for check in checks if (reason := check(record))), None)
+    except (KeyError, TypeError, AttributeError) as error:
+        return f"the record is not whole: {type(error).__name__} {error}"
+
+
+def _wrong_data(record: Mapping[str, Any]) -> str | None:
+    if record["dataset"] not in REAL:
+        return f"{record['dataset']} data: only {' and '.join(REAL)} count"
+    if record["data"]["limit"] is not None:
+        return f"trained on {record['data']['limit']} images only"
+    return None
+
+
+def _wrong_recipe(record: Mapping[str, Any]) -> str | None:
+    given = record["recipe"]
+    name = given.get("name")
+    if name not in VERDICT_RECIPES:
+        return f"recipe {name}: only {' and '.join(VERDICT_RECIPES)} count"
+    frozen = RECIPES[name].to_dict()
+    changed = sorted(k for k in frozen.keys() | given.keys() if frozen.get(k) != given.get(k))
+    return f"recipe {name} was changed in {', '.join(changed)}" if changed else None
+
+
+def _wrong_run(record: Mapping[str, Any]) -> str | None:
+    if record["complete"] is not True:
+        return "a shortened trial"
+    if record.get("variant") or record.get("options"):
+        return f"a variant of the network: {record.get('variant') or record['options']}"
+    return None
+
+
+def _wrong_split(record: Mapping[str, Any]) -> str | None:
+    dataset, protocol, split = record["dataset"], record["protocol"], record["split"]
+    if protocol in LEAKING or split["leaks"]:
+        return f"protocol {protocol} leaks: the same persons and sequences stand in training and test"
+    if protocol != DEFAULT_PROTOCOL[dataset]:
+        return f"protocol {protocol}: wanted {DEFAULT_PROTOCOL[dataset]}"
+    people = split.get("subjects")
+    if people and (shared := set(people["test"]) & (set(people["train"]) | set(people["val"]))):
+        return f"{len(shared)} subjects on both sides"
+    if dataset == "fer2013" and split["test"] != FER_TEST_IMAGES:
+        return f"{split['test']} test images: PrivateTest has {FER_TEST_IMAGES}"
+    if dataset == "ckplus" and not people:
+        return "no list of subjects"
+    return None
+
+
+def _wrong_predictions(record: Mapping[str, Any]) -> str | None:
+    label, predicted = (np.asarray(record["predictions"][k]) for k in ("label", "predicted"))
+    if len(label) != record["split"]["test"] or label.shape != predicted.shape:
+        return "predictions and split differ in number"
+    if abs(float((label == predicted).mean()) - record["test"]["accuracy"]) > 1e-6:
+        return "accuracy and predictions disagree"
+    return None
+
+
+class Runs(NamedTuple):
+    """One method's eligible runs on one data set: S seeds, N images (FER2013) or sequences (CK+)."""
+
+    dataset: str  # "FER" or "CK"
+    recipe: str
+    model: str
+    seeds: tuple[int, ...]
+    labels: NDArray[np.int64]  # (N,)
+    predictions: NDArray[np.int64]  # (S, N)
+    groups: NDArray[np.int64] | None  # (N,) subjects, where known
+    classes: int
+    records: tuple[Record, ...]
+
+
+def collect(records: Iterable[Record]) -> dict[tuple[str, str, str], Runs]:
+    """Gather eligible records by (data set, recipe, model); CK+'s folds are pooled into one test set a seed.
+
+    A seed of CK+ counts once all its folds are there. Seeds whose test labels differ from the first's (another copy of
+    the data) are left out.
+    """
+    by_seed: dict[tuple[str, str, str], dict[int, list[Record]]] = {}
+    short = {long: ds for ds, long in paper.DATASETS.items()}
+    for record in records:
+        if ineligible(record) is None:
+            key = (short[record["dataset"]], record["recipe"]["name"], record["model"])
+            by_seed.setdefault(key, {}).setdefault(record["seed"], []).append(record)
+    found = {}
+    for key, seeds in by_seed.items():
+        pooled = {seed: test for seed, runs in sorted(seeds.items()) if (test := _pooled(key[0], runs)) is not None}
+        if pooled:
+            found[key] = _runs(key, pooled, seeds)
+    return found
+
+
+class _Test(NamedTuple):
+    labels: NDArray[np.int64]
+    predicted: NDArray[np.int64]
+    groups: NDArray[np.int64] | None
+
+
+def _pooled(ds: str, runs: Sequence[Record]) -> _Test | None:
+    """Return one seed's test set, or None while folds are missing."""
+    if ds == "FER":
+        p = runs[0]["predictions"]
+        return _Test(np.asarray(p["label"]), np.asarray(p["predicted"]), None)
+    folds = {run["fold"]: run["predictions"] for run in runs}
+    if set(folds) != set(range(FOLDS)):
+        return None
+    joined = {k: [v for f in range(FOLDS) for v in folds[f][k]] for k in folds[0] if k != "duplicate"}
+    votes = metrics.sequence_vote(
+        joined["label"], joined["predicted"], joined["sequence"], joined["confidence"], joined["subject"]
+    )
+    return _Test(votes.label, votes.predicted, votes.subject)
+
+
+def _runs(key: tuple[str, str, str], pooled: dict[int, _Test], seeds: dict[int, list[Record]]) -> Runs:
+    first = next(iter(pooled.values()))
+    same = {s: t for s, t in pooled.items() if np.array_equal(t.labels, first.labels)}
+    used = tuple(record for s in same for record in seeds[s])
+    classes = len(used[0]["classes"])
+    predictions = np.stack([t.predicted for t in same.values()])
+    return Runs(*key, tuple(same), first.labels, predictions, first.groups, classes, used)
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# What the runs say
+
+
+class Evaluation:
+    """Everything the ledger asks of the records, computed once each."""
+
+    def __init__(self, records: Iterable[Record]) -> None:
+        self.records = list(records)
+        self.runs = collect(self.records)
+        self._drawn: dict[tuple[str, str], dict[str, dict[str, NDArray[np.float64]]]] = {}
+
+    def drawn(self, ds: str, recipe: str, model: str) -> dict[str, NDArray[np.float64]]:
+        """Return resampled measures (R, S) of one method; all methods of a data set are resampled together, once."""
+        if (ds, recipe) not in self._drawn:
+            mine = [r for (d, k, _), r in self.runs.items() if (d, k) == (ds, recipe)]
+            self._drawn[ds, recipe] = {}
+            for key in dict.fromkeys(r.labels.tobytes() for r in mine):
+                self._drawn[ds, recipe] |= _resampled([r for r in mine if r.labels.tobytes() == key])
+        return self._drawn[ds, recipe][model]
+
+    def recipe_for(self, ds: str, models: Iterable[str]) -> str | None:
+        """Return the first recipe in which all these models have enough seeds on the same test set."""
+        for recipe in VERDICT_RECIPES:
+            found = [self.runs.get((ds, recipe, model)) for model in models]
+            if all(r is not None and len(r.seeds) >= MINIMUM_SEEDS for r in found):
+                labels = [r.labels for r in found if r is not None]
+                if all(np.array_equal(labels[0], other) for other in labels):
+                    return recipe
+        return None
+
+    def value(self, ds: str, recipe: str, model: str, metric: str) -> tuple[float, float]:
+        """Return mean and sample standard deviation over seeds, percent."""
+        r = self.runs[ds, recipe, model]
+        each = [metrics.scores(r.labels, p, r.classes)[metric] for p in r.predictions]
+        found = metrics.spread(each)
+        return 100 * found["mean"], 100 * found["sd"]
+
+    def interval(self, ds: str, recipe: str, model: str, metric: str) -> tuple[float, float]:
+        """Return the interval of that mean, percent: over images (subjects on CK+) and seeds."""
+        low, high = metrics.interval_of(self.drawn(ds, recipe, model)[metric], CONFIDENCE)
+        return 100 * low, 100 * high
+
+    def difference(self, ds: str, recipe: str, baseline: str, model: str, metric: str) -> metrics.Difference:
+        """Return the paired difference model - baseline (fractions).
+
+        p is the bootstrap's; for accuracy on FER2013 the larger of it and McNemar's.
+        """
+        a, b = self.runs[ds, recipe, baseline], self.runs[ds, recipe, model]
+        estimate = self.value(ds, recipe, model, metric)[0] - self.value(ds, recipe, baseline, metric)[0]
+        drawn = [self.drawn(ds, recipe, m)[metric] for m in (baseline, model)]
+        d = metrics.difference_of(drawn[0], drawn[1], estimate / 100, CONFIDENCE)
+        if metric == "accuracy" and a.groups is None:  # images are independent: McNemar's test applies
+            pairs = min(len(a.seeds), len(b.seeds))
+            p = metrics.mcnemar_over_seeds(a.labels, a.predictions[:pairs], b.predictions[:pairs])
+            d = metrics.Difference(d.estimate, d.low, d.high, max(p, d.p))
+        return d
+
+    def comparisons(self, ds: str, pairs: Sequence[tuple[str, str]], measures: Sequence[str]) -> pd.DataFrame | None:
+        """Compare (baseline, model) pairs in several measures, Holm-corrected together; None until all have run.
+
+        Returns
+        -------
+        DataFrame
+            ``baseline, model, metric, difference, low, high`` (points), ``p, p_holm, better, worse``.
+        """
+        recipe = self.recipe_for(ds, {m for pair in pairs for m in pair})
+        if recipe is None:
+            return None
+        rows = []
+        for baseline, model in pairs:
+            for metric in measures:
+                d = self.difference(ds, recipe, baseline, model, metric)
+                low, high = 100 * d.low, 100 * d.high
+                rows.append((baseline, model, metric, 100 * d.estimate, low, high, d.p))
+        frame = pd.DataFrame(rows, columns=["baseline", "model", "metric", "difference", "low", "high", "p"])
+        frame["p_holm"] = metrics.holm(frame["p"])
+        significant = frame["p_holm"] < SIGNIFICANCE
+        frame["better"] = significant & (frame["difference"] > 0)
+        frame["worse"] = significant & (frame["difference"] < 0)
+        return frame.assign(recipe=recipe)
+
+    def paths(self, ds: str, recipe: str, *models: str) -> list[str]:
+        """Return the record files of these models, relative to the results folder."""
+        chosen = [r for model in models for r in self.runs[ds, recipe, model].records]
+        return [str(r.get("path") or results.path_of(r, Path()).as_posix()) for r in chosen]
+
+    def progress(self, ds: str, models: Iterable[str]) -> str:
+        """Say how far the runs are: "2 of 3 seeds of proposed (native48)"."""
+        said = []
+        for model in models:
+            counts = {recipe: len(r.seeds) for (d, recipe, m), r in self.runs.items() if (d, m) == (ds, model)}
+            best = max(counts, key=lambda k: counts[k]) if counts else None
+            folds = "" if ds == "FER" else f", each of {FOLDS} folds"
+            name = f"{model} ({best})" if best else model
+            said.append(f"{counts[best] if best else 0} of {MINIMUM_SEEDS} seeds of {name}{folds}")
+        return "; ".join(said)
+
+    def beside(self, ds: str, model: str, metric: str) -> str:
+        """Say what is shown beside and never a verdict: the leaking split, the test set without duplicates."""
+        said = []
+        if metric == "accuracy" and ds == "CK":
+            leaks = leaking(self.records)
+            leaks = leaks[(leaks["model"] == model) & (leaks["dataset"] == "ckplus")]
+            said += [
+                f"{row.accuracy:.1f} % of frames on the leaking split over frames ({row.recipe}, {row.runs} runs)"
+                for row in leaks.itertuples()
+            ]
+        if metric == "accuracy" and ds == "FER" and (recipe := self.recipe_for(ds, [model])):
+            found = [r.get("test_without_duplicates") for r in self.runs[ds, recipe, model].records]
+            values = [100 * f["accuracy"] for f in found if f]
+            if values:
+                said.append(f"{np.mean(values):.2f} % without the test images that have a twin in training")
+        return "; ".join(said)
+
+
+def _resampled(runs: Sequence[Runs]) -> dict[str, dict[str, NDArray[np.float64]]]:
+    """Resample the images (or subjects) of methods tested on the same ones, for all of them together."""
+    first = runs[0]
+    rows = np.concatenate([r.predictions for r in runs])
+    drawn = metrics.bootstrap_measures(first.labels, rows, first.classes, first.groups, RESAMPLES)
+    ends = np.cumsum([len(r.seeds) for r in runs])
+    return {
+        r.model: {name: values[:, end - len(r.seeds) : end] for name, values in drawn.items()}
+        for r, end in zip(runs, ends, strict=True)
+    }
+
+
+def leaking(records: Iterable[Record]) -> pd.DataFrame:
+    """Return the mean accuracy (percent) of complete runs on a leaking split, by model and recipe: never a verdict."""
+    chosen = [
+        r
+        for r in records
+        if r["protocol"] in LEAKING and r["complete"] and not r.get("variant") and r["dataset"] in REAL
+    ]
+    table = pd.DataFrame(
+        [(r["dataset"], r["recipe"]["name"], r["model"], 100 * r["test"]["accuracy"]) for r in chosen],
+        columns=["dataset", "recipe", "model", "accuracy"],
+    )
+    grouped = table.groupby(["dataset", "recipe", "model"], as_index=False)
+    return grouped.agg(accuracy=("accuracy", "mean"), runs=("accuracy", "size"))
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Verdicts
+
+
+class Verdict(NamedTuple):
+    """A verdict and what it rests on; numbers in percent or points."""
+
+    verdict: str
+    reason: str
+    ours: float | None = None
+    low: float | None = None
+    high: float | None = None
+    recipe: str | None = None
+    records: tuple[str, ...] = ()
+    evidence: str | None = None
+
+
+def judge(paper_value: float, ours: float, low: float, high: float, tolerance: float) -> str:
+    """Return the verdict on a number (all in percentage points), by the rules in :data:`VERDICTS`."""
+    if abs(ours - paper_value) <= tolerance:
+        return "reproduced"
+    if low <= paper_value <= high:
+        return "within interval"
+    if ours > paper_value:
+        return "exceeds"
+    return "partial" if paper_value - ours <= TOLERANCES["partial"].points else "not reproduced"
+
+
+def _cell(claim: paper.Claim, e: Evaluation) -> Verdict:
+    assert claim.dataset and claim.model and claim.metric and claim.value is not None
+    ds, model, metric = claim.dataset, claim.model, claim.metric
+    contradiction = _contradiction(claim)
+    recipe = e.recipe_for(ds, [model])
+    if recipe is None:
+        if contradiction:
+            return Verdict("inconsistent in the paper", contradiction)
+        return Verdict("not run yet", e.progress(ds, [model]))
+    ours, sd = e.value(ds, recipe, model, metric)
+    low, high = e.interval(ds, recipe, model, metric)
+    gap, tolerance = ours - claim.value, TOLERANCES[ds].points
+    reason = (
+        f"{_spread(sd, len(e.runs[ds, recipe, model].seeds))}; {abs(gap):.2f} points "
+        f"{'above' if gap > 0 else 'below'} the paper's, tolerance {tolerance:g}"
+    )
+    verdict = judge(claim.value, ours, low, high, tolerance)
+    if contradiction:
+        verdict, reason = "inconsistent in the paper", f"{contradiction} Ours: {reason}."
+    return Verdict(verdict, reason, ours, low, high, recipe, tuple(e.paths(ds, recipe, model)))
+
+
+def _spread(sd: float, seeds: int) -> str:
+    return f"mean of {seeds} seeds, standard deviation {sd:.2f}"
+
+
+@lru_cache(maxsize=1)
+def _f1_excess() -> dict[str, float]:
+    """Claim id of each F1 cell that breaks the bound, and by how much."""
+    found = consistency.f1_bound()
+    number = {ds: len(n) for ds, n in paper.TABLE_NUMBERS.items()}
+    return {f"C-T{number[r.dataset]}-{r.method}-f1": float(r.excess) for r in found[found["raised"]].itertuples()}
+
+
+def _contradiction(claim: paper.Claim) -> str | None:
+    excess = _f1_excess().get(claim.id)
+    if excess is None:
+        return None
+    return (
+        f"F1 lies {excess:.3f} points above the mean of the row's precision and recall, which no averaging allows (I2)."
+    )
+
+
+def _percent(claim: paper.Claim, e: Evaluation) -> Verdict:
+    assert claim.dataset and claim.metric and claim.baseline and claim.value is not None
+    ds, metric = claim.dataset, claim.metric
+    statement = _statements().loc[claim.id]
+    contradiction = _wrong_percent(statement)
+    baseline = claim.baseline
+    recipe = e.recipe_for(ds, ["proposed", baseline])
+    if recipe is None:
+        if contradiction:
+            return Verdict("inconsistent in the paper", contradiction)
+        return Verdict("not run yet", e.progress(ds, ["proposed", baseline]))
+    d = e.difference(ds, recipe, baseline, "proposed", metric)
+    ours, low, high = 100 * d.estimate, 100 * d.low, 100 * d.high
+    if statement["reading"].startswith("relative"):
+        theirs = e.value(ds, recipe, baseline, metric)[0] / 100
+        ours, low, high = ours / theirs, low / theirs, high / theirs
+    reason = f"read as {statement['reading']}; ours p = {d.p:.3g}, uncorrected"
+    verdict = judge(claim.value, ours, low, high, TOLERANCES["percent"].points)
+    if verdict in ("partial", "reproduced") and low <= 0:  # no significant difference is never a difference
+        verdict = "not reproduced" if verdict == "partial" or claim.value > high else "within interval"
+    if contradiction:
+        verdict, reason = "inconsistent in the paper", f"{contradiction} Ours: {reason}."
+    return Verdict(verdict, reason, ours, low, high, recipe, tuple(e.paths(ds, recipe, "proposed", baseline)))
+
+
+@lru_cache(maxsize=1)
+def _statements() -> pd.DataFrame:
+    return consistency.percent_statements().set_index("id")
+
+
+def _wrong_percent(statement: pd.Series) -> str | None:
+    if statement["row"] != statement["baseline"]:
+        wrong = (
+            f"; nor does the number fit ({statement['points']:.2f} points)" if statement["reading"] == "neither" else ""
+        )
+        return f"The table has no row {statement['baseline']}, but {statement['row']} in its place (I4){wrong}."
+    if statement["reading"] == "neither" or statement["reading"].startswith("relative to ours"):
+        return (
+            f"The table gives {statement['points']:.2f} points or {statement['relative']:.2f} %, "
+            f"the text {statement['printed']} (I5)."
+        )
+    return None
+
+
+def _order(claim: paper.Claim, e: Evaluation) -> Verdict:
+    assert claim.dataset
+    ds = claim.dataset
+    if claim.baseline is not None:
+        return _one_pair(claim, e)
+    baselines = [m for m in paper.TABLES[ds] if m != "proposed"]
+    pairs = [(b, "proposed") for b in baselines]
+    return _many(ds, pairs, paper.METRICS, e)
+
+
+def _ablation(claim: paper.Claim, e: Evaluation) -> Verdict:
+    """Table I's order, as three differences from the complete network and two between neighbours."""
+    assert claim.dataset
+    ranked = sorted(paper.TABLE_1, key=lambda m: paper.TABLE_1[m][str(claim.dataset)])
+    pairs = [(m, "proposed") for m in ranked if m != "proposed"]
+    pairs += [(a, b) for a, b in pairwise(ranked) if b != "proposed"]
+    return _many(claim.dataset, pairs, ["accuracy"], e)
+
+
+def _many(ds: str, pairs: Sequence[tuple[str, str]], measures: Sequence[str], e: Evaluation) -> Verdict:
+    models = sorted({m for pair in pairs for m in pair})
+    found = e.comparisons(ds, pairs, measures)
+    if found is None:
+        return Verdict("not run yet", e.progress(ds, models))
+    right, wrong, all_ = int(found["better"].sum()), int(found["worse"].sum()), len(found)
+    verdict = "reproduced" if right == all_ else "partial" if right > wrong else "not reproduced"
+    reason = f"{right} of {all_} differences significant as claimed, {wrong} the other way (Holm over all)"
+    recipe = str(found["recipe"].iloc[0])
+    return Verdict(verdict, reason, recipe=recipe, records=tuple(e.paths(ds, recipe, *models)))
+
+
+def _one_pair(claim: paper.Claim, e: Evaluation) -> Verdict:
+    assert claim.dataset and claim.baseline and claim.model and claim.metric
+    table, metric = paper.TABLES[claim.dataset], claim.metric
+    stated = table[claim.model][metric] - table[claim.baseline][metric]
+    found = e.comparisons(claim.dataset, [(claim.baseline, claim.model)], [metric])
+    if found is None:
+        return Verdict("not run yet", e.progress(claim.dataset, [claim.baseline, claim.model]))
+    row = found.iloc[0]
+    inside = row["low"] <= stated <= row["high"]
+    verdict = "reproduced" if row["better"] else "within interval" if inside and not row["worse"] else "not reproduced"
+    reason = f"difference in points, p = {row['p']:.3g}; the paper's tables give {stated:.2f}"
+    paths = e.paths(claim.dataset, row["recipe"], claim.baseline, claim.model)
+    return Verdict(verdict, reason, row["difference"], row["low"], row["high"], row["recipe"], tuple(paths))
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Mechanisms: measured by knob on synthetic faces, since the paper claims them and measures none
+
+
+def mechanisms_folder() -> Path:
+    """Return where measurements of mechanisms are kept, one JSON file each."""
+    return results.root() / "mechanisms"
+
+
+def load_mechanisms(folder: Path | None = None) -> list[dict[str, Any]]:
+    """Read all measurements.
+
+    Schema: ``id``, ``claim`` (its id), ``measure`` (what, with unit), ``x`` (values of the knob), ``series`` (name to
+    one list a knob value, of one number a seed), and for a judgement ``with``, ``without`` (two series' names) and
+    ``better`` ("higher" or "lower").
+    """
+    folder = folder or mechanisms_folder()
+    found = []
+    for path in sorted(folder.glob("*.json")):
+        measurement = json.loads(path.read_text(encoding="utf-8"))
+        missing = [k for k in ("id", "claim", "measure", "x", "series") if k not in measurement]
+        if missing:
+            raise results.RecordError(f"{path}: a measurement of a mechanism wants {', '.join(missing)} too")
+        found.append(measurement | {"path": f"mechanisms/{path.name}"})
+    return found
+
+
+def effect(measurement: Mapping[str, Any]) -> dict[str, float] | None:
+    """Return :func:`fer_repro.metrics.spread` of the claimed effect (with minus without, averaged over the knob).
+
+    Positive is as claimed. None where the measurement does not say what to compare.
+    """
+    if not all(k in measurement for k in ("with", "without", "better")):
+        return None
+    sign = {"higher": 1.0, "lower": -1.0}[measurement["better"]]
+    a, b = (np.asarray(measurement["series"][measurement[k]], dtype=np.float64) for k in ("without", "with"))
+    if a.shape != b.shape or a.ndim != 2:
+        raise ValueError(f"{measurement['id']}: wanted both series as (knob values, seeds), got {a.shape}, {b.shape}")
+    return metrics.spread(sign * (b - a).mean(0), CONFIDENCE)
+
+
+def evidence(measurements: Iterable[Mapping[str, Any]]) -> tuple[str, str] | None:
+    """Return one word of :data:`EVIDENCE` for all measurements of one claim, and the sentence behind it."""
+    words, said = [], []
+    for m in measurements:
+        found = effect(m)
+        if found is None:
+            continue
+        if found["n"] < MINIMUM_SEEDS:
+            word = "undecided"
+        else:
+            word = "supported" if found["low"] > 0 else "contradicted" if found["high"] < 0 else "undecided"
+        words.append(word)
+        said.append(
+            f"{m['measure']}: {m['with']} against {m['without']} {found['mean']:+.3g} as claimed, "
+            f"[{found['low']:.3g}, {found['high']:.3g}] over {found['n']:.0f} seeds"
+        )
+    if not words:
+        return None
+    decided = set(words) - {"undecided"}
+    word = "mixed" if len(decided) > 1 else decided.pop() if decided else "undecided"
+    return f"{word} on synthetic faces", "; ".join(said)
+
+
+_UNMEASURED = "The paper states this and measures nothing, so there is no number to compare."
+
+
+def _mechanism(claim: paper.Claim, e: Evaluation, measurements: Sequence[Mapping[str, Any]]) -> Verdict:
+    mine = [m for m in measurements if m["claim"] == claim.id]
+    found = evidence(mine)
+    word, sentence = found or (None, "")
+    paths = tuple(str(m["path"]) for m in mine if "path" in m)
+    if claim.id == "C-IMB" and (real := _overcome(e)) is not None:
+        return real._replace(evidence=word)
+    if claim.id == "C-LDA":
+        rank = consistency.lda_rank().iloc[0]
+        reason = f"{rank['asked']} directions of {rank['classes']} classes: there are {rank['rank']} at most (I18)."
+        return Verdict("inconsistent in the paper", f"{reason} {sentence}".strip(), records=paths, evidence=word)
+    if found is None:
+        return Verdict("not run yet", f"{_UNMEASURED} Our own measurement is not there yet.", records=paths)
+    return Verdict("not testable", f"{_UNMEASURED} {sentence}", records=paths, evidence=word)
+
+
+def _overcome(e: Evaluation) -> Verdict | None:
+    """C-IMB on FER2013: the class recognised worst, epochs to the best, and accuracy, against every baseline."""
+    baselines = [m for m in paper.TABLE_2 if m != "proposed"]
+    recipe = e.recipe_for("FER", ["proposed", *baselines])
+    if recipe is None:
+        return None
+
+    def of(model: str) -> tuple[float, float, float]:
+        r = e.runs["FER", recipe, model]
+        confusions = [metrics.confusion_matrix(r.labels, p, r.classes) for p in r.predictions]
+        worst = float(np.mean([metrics.per_class(c)["recall"].min() for c in confusions]))
+        epochs = float(np.mean([record["best_epoch"] for record in r.records]))
+        return worst, epochs, e.value("FER", recipe, model, "accuracy")[0]
+
+    ours, theirs = of("proposed"), [of(m) for m in baselines]
+    found = e.comparisons("FER", [(b, "proposed") for b in baselines], ["accuracy"])
+    assert found is not None
+    holds = {
+        "worst class": all(ours[0] > t[0] for t in theirs),
+        "epochs to the best": all(ours[1] < t[1] for t in theirs),
+        "accuracy": bool(found["better"].all()),
+    }
+    kept = [name for name, held in holds.items() if held]
+    verdict = "reproduced" if len(kept) == len(holds) else "partial" if kept else "not reproduced"
+    reason = (
+        f"better than every baseline in: {', '.join(kept) or 'nothing'}; the worst class is recognised in "
+        f"{100 * ours[0]:.1f} %, the best baseline's in {100 * max(t[0] for t in theirs):.1f} %"
+    )
+    return Verdict(verdict, reason, recipe=recipe, records=tuple(e.paths("FER", recipe, "proposed", *baselines)))
+
+
+_NOT_TESTABLE = {
+    "C-TIME": "FER2013 holds single images without time or series; the paper does not say how frames of CK+ were used.",
+    "C-LSTM-PARAMETERS": "Announced; the paper shows nothing on the parameters of the LSTM (I14).",
+    "C-EVENT-F1": "Announced; neither the equations nor a number follows (I14).",
+    "C-DRIVER": "No data of drivers is used (I8).",
+}
+
+# --------------------------------------------------------------------------------------------------------------------
+# The ledger
+
+
+def ledger(records: Iterable[Record], mechanisms: Sequence[Mapping[str, Any]] | None = None) -> pd.DataFrame:
+    """Return one row a claim, in the order of :data:`fer_repro.paper.CLAIMS`.
+
+    Parameters
+    ----------
+    records : iterable of dict
+        Run records (:func:`fer_repro.results.load_all`). Those that may not count are passed over.
+    mechanisms : sequence of dict, optional
+        Measurements on synthetic faces; by default those in the results folder.
+
+    Returns
+    -------
+    DataFrame
+        ``claim, statement, paper`` (percent), ``ours, low, high`` (percent, or points where the claim is a difference;
+        95 % interval), ``runs`` (number of records), ``recipe, verdict, reason, where, chapter``; ``evidence`` for
+        mechanisms, ``beside`` for numbers that are never a verdict, ``related`` (question and inconsistency ids),
+        ``records`` (files below the results folder).
+    """
+    e = Evaluation(records)
+    measurements = load_mechanisms() if mechanisms is None else list(mechanisms)
+    frame = pd.DataFrame([_row(claim, _verdict(claim, e, measurements), e) for claim in paper.CLAIMS], columns=COLUMNS)
+    return frame.astype({"paper": "float64", "ours": "float64", "low": "float64", "high": "float64"})
+
+
+def _verdict(claim: paper.Claim, e: Evaluation, measurements: Sequence[Mapping[str, Any]]) -> Verdict:
+    if claim.kind == "mechanism":
+        return _mechanism(claim, e, measurements)
+    if claim.kind == "announced":
+        return Verdict("not testable", _NOT_TESTABLE[claim.id])
+    return {"cell": _cell, "percent": _percent, "order": _order, "ablation": _ablation}[claim.kind](claim, e)
+
+
+def _row(claim: paper.Claim, v: Verdict, e: Evaluation) -> dict[str, Any]:
+    beside = ""
+    if claim.kind == "cell":
+        beside = e.beside(str(claim.dataset), str(claim.model), str(claim.metric))
+    return {
+        "claim": claim.id,
+        "statement": claim.statement,
+        "paper": claim.value,
+        "ours": v.ours,
+        "low": v.low,
+        "high": v.high,
+        "runs": len(v.records),
+        "recipe": v.recipe,
+        "verdict": v.verdict,
+        "reason": v.reason,
+        "where": claim.where,
+        "chapter": claim.chapter,
+        "evidence": v.evidence,
+        "beside": beside,
+        "related": list(claim.related),
+        "records": list(v.records),
+    }
+
+
+def tally(table: pd.DataFrame) -> dict[str, int]:
+    """Return the number of claims with each verdict, in the order of :data:`VERDICTS`, zeros included."""
+    counts = table["verdict"].value_counts()
+    return {verdict: int(counts.get(verdict, 0)) for verdict in VERDICTS}
+
+
+def rank_agreement(records: Iterable[Record]) -> pd.DataFrame:
+    """Return Kendall's τ between the paper's order of methods and ours, by data set and measure.
+
+    Over the methods of Table II or III for its four measures, and over Table I's four networks (``table`` "I"). Empty
+    until all of a table's methods have run.
+    """
+    e = Evaluation(records)
+    rows = []
+    for ds, table in paper.TABLES.items():
+        wanted = [
+            (paper.TABLE_NUMBERS[ds], metric, {m: row[metric] for m, row in table.items()}) for metric in paper.METRICS
+        ]
+        wanted.append(("I", "accuracy", {m: values[ds] for m, values in paper.TABLE_1.items()}))
+        for number, metric, theirs in wanted:
+            recipe = e.recipe_for(ds, theirs)
+            if recipe is not None:
+                ours = [e.value(ds, recipe, m, metric)[0] for m in theirs]
+                tau = metrics.rank_agreement(list(theirs.values()), ours)
+                rows.append((ds, number, metric, recipe, len(ours), tau))
+    return pd.DataFrame(rows, columns=["dataset", "table", "metric", "recipe", "methods", "tau"])
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# What is committed and must agree with the ledger
+
+BEGIN, END = "<!-- ledger:begin -->", "<!-- ledger:end -->"
+HEADLINES = (
+    "C-T1-FER-complete",
+    "C-T2-proposed-accuracy",
+    "C-T2-proposed-f1",
+    "C-T3-proposed-accuracy",
+    "C-T3-proposed-f1",
+    "C-ORD-FER",
+    "C-ORD-CK",
+    "C-ABL-FER",
+    "C-ABL-CK",
+)
+
+
+def markdown_summary(table: pd.DataFrame) -> str:
+    """Return the ledger in short as Markdown: counts by verdict, then the headline claims; no markers."""
+    counts = tally(table)
+    lines = [f"| verdict | of {len(table)} claims |", "|---|---:|"]
+    lines += [f"| {verdict} | {n} |" for verdict, n in counts.items() if n]
+    seen = table["evidence"].value_counts()
+    if len(seen):
+        said = ", ".join(f"{seen[word]} {word}" for word in EVIDENCE if word in seen)
+        lines += ["", f"Mechanisms that the paper claims and does not measure: {said}."]
+    lines += ["", "| claim | paper | ours | verdict |", "|---|---:|---:|---|"]
+    rows = table.set_index("claim")
+    lines += [_headline(id, rows.loc[id]) for id in HEADLINES]
+    return "\n".join(lines)
+
+
+def _headline(id: str, row: pd.Series) -> str:
+    paper_value = "" if pd.isna(row["paper"]) else f"{row['paper']:.2f}"
+    ours = "" if pd.isna(row["ours"]) else f"{row['ours']:.2f} [{row['low']:.2f}, {row['high']:.2f}]"
+    return f"| {row['statement']} (`{id}`) | {paper_value} | {ours} | {row['verdict']} |"
+
+
+def write(paths: Iterable[Path | str], table: pd.DataFrame | None = None) -> list[Path]:
+    """Write the summary between the markers of each file; return the files that changed.
+
+    Raises
+    ------
+    ValueError
+        If a file lacks the markers, once each and in order.
+    """
+    summary = markdown_summary(ledger(results.load_all()) if table is None else table)
+    changed = []
+    for path in map(Path, paths):
+        text = path.read_text(encoding="utf-8")
+        before, _, after = _parts(path, text)
+        new = f"{before}{BEGIN}\n{summary}\n{END}{after}"
+        if new != text:
+            path.write_text(new, encoding="utf-8")
+            changed.append(path)
+    return changed
+
+
+def check(paths: Iterable[Path | str], table: pd.DataFrame | None = None) -> list[str]:
+    """Return one sentence for each file whose committed summary disagrees with the ledger; empty is good."""
+    summary = markdown_summary(ledger(results.load_all()) if table is None else table)
+    problems = []
+    for path in map(Path, paths):
+        try:
+            _, block, _ = _parts(path, path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            problems.append(str(error))
+            continue
+        committed, wanted = block.strip().splitlines(), summary.splitlines()
+        if committed != wanted:
+            missing = next((line for line in wanted if line not in committed), "a line more than it should")
+            problems.append(f"{path}: its summary disagrees with the ledger, which has: {missing}")
+    return problems
+
+
+def _parts(path: Path, text: str) -> tuple[str, str, str]:
+    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
+        raise ValueError(f"{path}: wanted one {BEGIN} and one {END} after it, for the ledger's summary")
+    before, rest = text.split(BEGIN)
+    block, after = rest.split(END)
+    return before, block, after

@@ -1,0 +1,395 @@
+"""The ledger: what may reach a verdict, what may not, and by which rule."""
+
+from __future__ import annotations
+
+import copy
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fer_repro import claims, metrics, paper, results
+from fer_repro.data.splits import FOLDS
+from fer_repro.recipe import RECIPES
+
+N = claims.FER_TEST_IMAGES
+
+
+@pytest.fixture(autouse=True)
+def _fewer_resamples(monkeypatch):
+    monkeypatch.setattr(claims, "RESAMPLES", 800)  # enough for Holm over 16: 16 * 2 / 801 < 0.05
+
+
+def _truth(n=N, seed=0):
+    return np.random.default_rng(seed).integers(0, 7, n)
+
+
+def _predictions(y, accuracy, seed):
+    generator = np.random.default_rng((seed, 99))
+    wrong = np.zeros(len(y), dtype=bool)
+    wrong[generator.permutation(len(y))[: round((1 - accuracy) * len(y))]] = True
+    return np.where(wrong, (y + generator.integers(1, 7, len(y))) % 7, y)
+
+
+def _record(y, predicted, model="proposed", seed=0, dataset="fer2013", recipe="native48", **changes):
+    """A record as training writes it, on made-up predictions."""
+    test = {"n": len(y), **metrics.scores(y, predicted, 7)}
+    test["confusion"] = test["confusion"].tolist()
+    record = {
+        "schema": 1,
+        "dataset": dataset,
+        "model": model,
+        "variant": None,
+        "protocol": "official",
+        "seed": seed,
+        "fold": None,
+        "recipe": RECIPES[recipe].to_dict(),
+        "options": {},
+        "complete": True,
+        "parameters": 1000,
+        "classes": list("abcdefg"),
+        "split": {"train": 100, "val": 10, "test": len(y), "subjects": None, "leaks": False},
+        "curves": [],
+        "best_epoch": 12,
+        "test": test,
+        "test_without_duplicates": None,
+        "sequences": None,
+        "predictions": {
+            "label": y.tolist(),
+            "predicted": predicted.tolist(),
+            "confidence": [0.5] * len(y),
+            "duplicate": [],
+            "subject": None,
+            "sequence": None,
+        },
+        "seconds": 1.0,
+        "images_per_second": 1.0,
+        "peak_memory_bytes": 1,
+        "data": {"fingerprint": "f", "images": 35887, "limit": None},
+    }
+    return record | changes
+
+
+def _fer(model="proposed", accuracy=0.95, seeds=3, **changes):
+    y = _truth()
+    return [
+        _record(y, _predictions(y, accuracy, sum(map(ord, model)) * 10 + k), model, k, **changes) for k in range(seeds)
+    ]
+
+
+def _ck(model="proposed", wrong=(), seeds=3, folds=FOLDS):
+    """100 subjects with one sequence of 3 frames each; ``wrong`` names the sequences of which all frames are missed."""
+    found = []
+    for seed in range(seeds):
+        for fold in range(folds):
+            subject = np.repeat(np.arange(fold, 100, FOLDS), 3)
+            y = subject % 7
+            p = np.where(np.isin(subject, wrong), (y + 1) % 7, y)
+            train = sorted(set(range(100)) - set(subject.tolist()))
+            record = _record(y, p, model, seed, "ckplus", protocol="subjects", fold=fold)
+            record["predictions"] |= {"subject": subject.tolist(), "sequence": (subject + 500).tolist()}
+            record["split"]["subjects"] = {"train": train, "val": [], "test": sorted(set(subject.tolist()))}
+            found.append(record)
+    return found
+
+
+def _verdicts(records, mechanisms=()):
+    return claims.ledger(records, list(mechanisms)).set_index("claim")
+
+
+# -- the table itself
+
+
+def test_every_claim_is_a_row_and_nothing_is_guessed_without_runs():
+    table = claims.ledger([], [])
+    assert list(table["claim"]) == [c.id for c in paper.CLAIMS]
+    assert tuple(table.columns) == claims.COLUMNS
+    assert set(table["verdict"]) == {"not run yet", "inconsistent in the paper", "not testable"}
+    assert table["ours"].isna().all()
+    assert (table["runs"] == 0).all()
+    assert (table["reason"].str.len() > 10).all()
+    assert sum(claims.tally(table).values()) == len(table)
+
+
+def test_the_paper_contradicts_these_itself():
+    table = _verdicts([])
+    inconsistent = set(table.index[table["verdict"] == "inconsistent in the paper"])
+    cells = {id for id in inconsistent if id.startswith(("C-T2", "C-T3"))}
+    assert len(cells) == 7
+    assert all(id.endswith("-f1") for id in cells)
+    statements = inconsistent - cells - {"C-LDA"}
+    assert {"C-PCT-FER-f1-cnn-bilstm", "C-PCT-CK-recall-dscnn-lstm"} <= statements
+    assert {id for id in statements if "CK" in id} == {f"C-PCT-CK-{m}-dscnn-lstm" for m in paper.METRICS}
+
+
+def test_the_folder_of_the_checkout_can_be_read():
+    table = claims.ledger(results.load_all())
+    assert len(table) == len(paper.CLAIMS)
+    assert set(table["verdict"]) <= set(claims.VERDICTS)
+
+
+# -- what may not count
+
+
+def _tampered():
+    y = _truth()
+    good = _fer()
+    half = y[: N // 2]
+    yield "synthetic data", [r | {"dataset": "synthetic"} for r in good]
+    yield "quick recipe", [r | {"recipe": RECIPES["quick"].to_dict()} for r in good]
+    yield "changed recipe", [r | {"recipe": r["recipe"] | {"learning_rate": 0.5}} for r in good]
+    yield "renamed recipe", [r | {"recipe": RECIPES["quick"].to_dict() | {"name": "native48"}} for r in good]
+    yield "recipe with more in it", [r | {"recipe": r["recipe"] | {"mixup": 0.2}} for r in good]
+    yield "trial", [r | {"complete": False} for r in good]
+    yield "fewer images", [r | {"data": r["data"] | {"limit": 100}} for r in good]
+    yield "variant", [r | {"variant": "query=last", "options": {"query": "last"}} for r in good]
+    yield "options without a name", [r | {"options": {"query": "last"}} for r in good]
+    yield "leaking protocol", [r | {"protocol": "frames"} for r in good]
+    yield "split that leaks", [r | {"split": r["split"] | {"leaks": True}} for r in good]
+    yield "other protocol", [r | {"protocol": "subjects"} for r in good]
+    yield "half the test set", [_record(half, half, seed=k) for k in range(3)]
+    yield "better than its predictions", [r | {"test": r["test"] | {"accuracy": 0.99}} for r in good]
+    yield "no predictions", [r | {"predictions": {}} for r in good]
+    yield "not whole", [{k: v for k, v in r.items() if k != "split"} for r in good]
+    yield "two seeds", good[:2]
+    yield "one seed, three times", [good[0]] * 3
+
+
+@pytest.mark.parametrize(("name", "records"), list(_tampered()), ids=lambda v: v if isinstance(v, str) else "")
+def test_these_records_reach_no_verdict(name, records):
+    table = _verdicts(records)
+    assert table.loc["C-T2-proposed-accuracy", "verdict"] == "not run yet"
+    assert table["ours"].isna().all()
+    assert not set(table["verdict"]) & {"reproduced", "within interval", "exceeds", "partial", "not reproduced"}
+
+
+def test_the_same_records_untouched_do_reach_one():
+    row = _verdicts(_fer(accuracy=0.9512)).loc["C-T2-proposed-accuracy"]
+    assert row["verdict"] == "reproduced"
+    assert row["runs"] == 3
+    assert row["recipe"] == "native48"
+    assert row["records"][0] == "fer2013/native48/proposed/official-seed0.json"
+
+
+def test_a_subject_on_both_sides_stops_a_record():
+    records = _ck()
+    assert claims.ineligible(records[0]) is None
+    bad = copy.deepcopy(records[0])
+    bad["split"]["subjects"]["train"].append(bad["split"]["subjects"]["test"][0])
+    assert claims.ineligible(bad) == "1 subjects on both sides"
+    none = copy.deepcopy(records[0])
+    none["split"]["subjects"] = None
+    assert claims.ineligible(none) == "no list of subjects"
+
+
+def test_a_missing_fold_is_not_run_yet():
+    table = _verdicts(_ck(folds=FOLDS - 1))
+    assert table.loc["C-T3-proposed-accuracy", "verdict"] == "not run yet"
+
+
+def test_the_leaking_split_is_shown_beside_and_labelled():
+    y = _truth(300)
+    leak = [_record(y, _predictions(y, 0.97, k), seed=k, dataset="ckplus", protocol="frames") for k in range(3)]
+    row = _verdicts(leak).loc["C-T3-proposed-accuracy"]
+    assert row["verdict"] == "not run yet"
+    assert "97.0 % of frames on the leaking split" in row["beside"]
+    assert claims.leaking([r | {"complete": False} for r in leak]).empty
+
+
+# -- rules
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "low", "high", "verdict"),
+    [
+        (95.0, 95.9, 95.5, 96.3, "reproduced"),
+        (95.0, 93.5, 91.0, 95.5, "within interval"),
+        (95.0, 97.0, 96.5, 97.5, "exceeds"),
+        (95.0, 91.0, 90.0, 92.0, "partial"),
+        (95.0, 67.0, 65.0, 69.0, "not reproduced"),
+    ],
+)
+def test_verdicts_on_numbers(theirs, ours, low, high, verdict):
+    assert claims.judge(theirs, ours, low, high, 1.0) == verdict
+
+
+def test_tolerances_have_reasons():
+    assert all(t.points > 0 and len(t.reason) > 20 for t in claims.TOLERANCES.values())
+
+
+def test_cells_are_means_over_seeds():
+    records = _fer(accuracy=0.66)
+    row = _verdicts(records).loc["C-T2-proposed-recall"]
+    assert row["ours"] == pytest.approx(100 * np.mean([r["test"]["recall"] for r in records]))
+    assert row["low"] < row["ours"] < row["high"]
+    assert row["verdict"] == "not reproduced"
+
+
+def test_ck_is_pooled_over_folds_by_one_vote_a_sequence():
+    wrong = [3, 4, 50]
+    row = _verdicts(_ck(wrong=wrong)).loc["C-T3-proposed-accuracy"]
+    assert row["ours"] == pytest.approx(100 * (1 - len(wrong) / 100))
+    assert row["runs"] == 3 * FOLDS
+    assert row["verdict"] == "reproduced"
+
+
+def test_paper128_replaces_native48_once_its_seeds_are_there():
+    some = _fer(accuracy=0.6) + _fer(accuracy=0.7, seeds=2, recipe="paper128")
+    assert _verdicts(some).loc["C-T2-proposed-accuracy", "recipe"] == "native48"
+    all_ = _fer(accuracy=0.6) + _fer(accuracy=0.7, recipe="paper128")
+    assert _verdicts(all_).loc["C-T2-proposed-accuracy", "recipe"] == "paper128"
+
+
+def _all_fer(**accuracies):
+    default = {m: row["accuracy"] / 100 - 0.25 for m, row in paper.TABLE_2.items()}
+    return [r for m, a in (default | accuracies).items() for r in _fer(m, a)]
+
+
+def test_orders_need_significance_in_every_measure():
+    table = _verdicts(_all_fer(proposed=0.75))
+    assert table.loc["C-ORD-FER", "verdict"] == "reproduced"
+    assert "16 of 16" in table.loc["C-ORD-FER", "reason"]
+    close = _verdicts(_all_fer(proposed=0.683))
+    assert close.loc["C-ORD-FER", "verdict"] in ("partial", "not reproduced")
+    worse = _verdicts(_all_fer(proposed=0.60))
+    assert worse.loc["C-ORD-FER", "verdict"] == "not reproduced"
+    assert worse.loc["C-PCT-FER-recall-cnn-lstm", "verdict"] == "not reproduced"
+
+
+def test_a_difference_that_is_not_significant_is_never_called_better():
+    y = _truth()
+    p = [_predictions(y, 0.67, k) for k in range(3)]
+    same = [_record(y, q, m, k) for m in ("proposed", *paper.TABLE_2) for k, q in enumerate(p)]
+    table = _verdicts(same)
+    assert table.loc["C-ORD-FER", "verdict"] == "not reproduced"
+    percent = table[table.index.str.startswith("C-PCT-FER")]
+    assert not set(percent["verdict"]) & {"reproduced", "partial", "exceeds"}
+
+
+def test_percent_statements_compare_differences():
+    table = _verdicts(_all_fer(**{m: row["accuracy"] / 100 - 0.25 for m, row in paper.TABLE_2.items()}))
+    row = table.loc["C-PCT-FER-accuracy-acnn-lstm"]
+    assert row["ours"] == pytest.approx(3.69, abs=0.03)
+    assert row["verdict"] == "reproduced"
+    relative = table.loc["C-PCT-FER-accuracy-cnn-lstm"]
+    assert relative["ours"] == pytest.approx(100 * 2.89 / 67.23, abs=0.05)
+
+
+def test_ablations_rank():
+    rates = {"no_feature_extraction": 0.5, "no_attention": 0.58, "no_reconstruction": 0.63, "proposed": 0.68}
+    right = [r for m, a in rates.items() for r in _fer(m, a)]
+    assert _verdicts(right).loc["C-ABL-FER", "verdict"] == "reproduced"
+    swapped = rates | {"no_attention": 0.63, "no_reconstruction": 0.58}
+    row = _verdicts([r for m, a in swapped.items() for r in _fer(m, a)]).loc["C-ABL-FER"]
+    assert row["verdict"] == "partial"
+    assert "1 the other way" in row["reason"]
+
+
+def test_imbalance_is_judged_from_real_runs_once_they_are_there():
+    row = _verdicts(_all_fer(proposed=0.75)).loc["C-IMB"]
+    assert row["verdict"] == "partial"  # accuracy and the worst class, but not fewer epochs
+    assert "accuracy" in row["reason"]
+
+
+def test_rank_agreement_with_the_paper():
+    found = claims.rank_agreement(_all_fer()).set_index(["table", "metric"])
+    assert found.loc[("II", "accuracy"), "tau"] == pytest.approx(1.0)
+    assert claims.rank_agreement([]).empty
+
+
+# -- mechanisms
+
+
+def _measurement(effect, seeds=4, claim="C-OCC", **changes):
+    noise = np.random.default_rng(1).normal(0, 0.005, (3, seeds))
+    base = np.array([[0.8], [0.7], [0.5]]) + noise
+    return {
+        "id": "occlusion",
+        "claim": claim,
+        "measure": "accuracy",
+        "x": [0, 0.2, 0.4],
+        "series": {"with attention": (base + effect + noise[::-1]).tolist(), "without": base.tolist()},
+        "with": "with attention",
+        "without": "without",
+        "better": "higher",
+    } | changes
+
+
+@pytest.mark.parametrize(
+    ("effect", "changes", "word"),
+    [
+        (0.1, {}, "supported on synthetic faces"),
+        (-0.1, {}, "contradicted on synthetic faces"),
+        (0.1, {"better": "lower"}, "contradicted on synthetic faces"),
+        (0.0, {}, "undecided on synthetic faces"),
+    ],
+)
+def test_mechanisms_are_evidence_and_never_a_verdict_on_the_papers_numbers(effect, changes, word):
+    table = _verdicts([], [_measurement(effect, **changes)])
+    row = table.loc["C-OCC"]
+    assert row["evidence"] == word
+    assert row["verdict"] == "not testable"
+    assert table["evidence"].notna().sum() == 1
+
+
+def test_too_few_seeds_are_undecided_and_disagreement_is_mixed():
+    assert claims.evidence([_measurement(0.1, seeds=2)])[0].startswith("undecided")
+    assert claims.evidence([_measurement(0.1), _measurement(-0.1)])[0].startswith("mixed")
+    assert claims.evidence([_measurement(0.1), _measurement(0.0)])[0].startswith("supported")
+    assert claims.evidence([{k: v for k, v in _measurement(0.1).items() if k != "with"}]) is None
+
+
+def test_measurements_are_read_and_faults_named(tmp_path):
+    (tmp_path / "a.json").write_text(json.dumps(_measurement(0.1)))
+    assert claims.load_mechanisms(tmp_path)[0]["path"] == "mechanisms/a.json"
+    (tmp_path / "b.json").write_text(json.dumps({"id": "b"}))
+    with pytest.raises(results.RecordError, match=r"b\.json.*claim, measure, x, series"):
+        claims.load_mechanisms(tmp_path)
+    with pytest.raises(ValueError, match="both series"):
+        claims.effect(_measurement(0.1) | {"series": {"with attention": [[1.0]], "without": [1.0]}})
+
+
+# -- what is committed
+
+
+def _page(tmp_path, block="old"):
+    page = tmp_path / "README.md"
+    page.write_text(f"# Title\n{claims.BEGIN}\n{block}\n{claims.END}\nafter\n")
+    return page
+
+
+def test_write_then_check(tmp_path):
+    table = claims.ledger([], [])
+    page = _page(tmp_path)
+    assert "disagrees with the ledger" in claims.check([page], table)[0]
+    assert claims.write([page], table) == [page]
+    assert claims.check([page], table) == []
+    assert claims.write([page], table) == []
+    text = page.read_text()
+    assert text.startswith("# Title\n")
+    assert text.endswith("after\n")
+
+
+def test_a_verdict_changed_by_hand_is_found(tmp_path):
+    table = claims.ledger([], [])
+    page = _page(tmp_path, claims.markdown_summary(table).replace("not run yet |", "reproduced |", 1))
+    assert len(claims.check([page], table)) == 1
+
+
+def test_missing_markers_are_named(tmp_path):
+    page = tmp_path / "README.md"
+    page.write_text("nothing")
+    assert "ledger:begin" in claims.check([page], claims.ledger([], []))[0]
+    with pytest.raises(ValueError, match="ledger:begin"):
+        claims.write([page], claims.ledger([], []))
+    assert "missing.md" in claims.check([tmp_path / "missing.md"], claims.ledger([], []))[0]
+
+
+def test_the_summary_counts_every_claim():
+    table = claims.ledger([], [_measurement(0.1)])
+    summary = claims.markdown_summary(table)
+    counted = [int(line.split("|")[2]) for line in summary.split("\n\n")[0].splitlines()[2:]]
+    assert sum(counted) == len(paper.CLAIMS)
+    assert "1 supported on synthetic faces" in summary
+    assert isinstance(table, pd.DataFrame)
