@@ -8,6 +8,7 @@ nothing changed only compares hashes.
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import hashlib
 import importlib.metadata
@@ -394,25 +395,39 @@ def _execute(
         cells = _to_ipynb(source, wanted, name)
         progress.expect(name, cells)
         _check_parameters(wanted, edition, name)
-        papermill.execute_notebook(
-            wanted,
-            got,
-            parameters=edition.parameters,
-            kernel_name="python3",
-            language="python",
-            progress_bar=False,
-            execution_timeout=timeout or None,
-            start_timeout=120,
-            cwd=str(work / "here"),
-            extra_arguments=["--IPKernelApp.log_level=40"],  # else each kernel warns that it talks over local TCP
-            on_cell_start=start,
-        )
+        with _own_event_loop():
+            papermill.execute_notebook(
+                wanted,
+                got,
+                parameters=edition.parameters,
+                kernel_name="python3",
+                language="python",
+                progress_bar=False,
+                execution_timeout=timeout or None,
+                start_timeout=120,
+                cwd=str(work / "here"),
+                extra_arguments=["--IPKernelApp.log_level=50"],  # else each kernel warns that it talks over local TCP
+                on_cell_start=start,
+            )
         _clean(got, name, edition)
     except BookError as error:
         return Failure(name, None, "", str(error), None)
     except Exception as error:  # papermill, nbclient and jupytext each raise their own; all of them end this chapter
         return _failure(edition, name, got, at[0], error)
     return _Executed(got, time.monotonic() - started)
+
+
+@contextlib.contextmanager
+def _own_event_loop() -> Iterator[None]:
+    """nbclient makes an event loop for each thread it runs in, and leaves it open."""
+    from jupyter_core.utils import ensure_event_loop
+
+    loop = ensure_event_loop()
+    try:
+        yield
+    finally:
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()
 
 
 def _to_ipynb(source: Path, target: Path, name: str) -> int:
@@ -451,22 +466,67 @@ def _clean(path: Path, name: str, edition: Edition) -> None:
     import nbformat
 
     notebook = nbformat.read(path, as_version=4)
+    default = next((_assignments(cell.source) for cell in notebook.cells if "parameters" in _tags(cell)), {})
+    if default == edition.parameters:  # the injected cell would only repeat the one before it
+        notebook.cells = [cell for cell in notebook.cells if "injected-parameters" not in _tags(cell)]
     for position, cell in enumerate(notebook.cells):
         cell["id"] = f"{name[:40]}-{position:03d}"
-        tags = list(cell.metadata.get("tags", []))
-        if "injected-parameters" in tags and "hide-input" not in tags:
-            tags.append("hide-input")
-        cell.metadata = nbformat.from_dict(
-            {key: value for key, value in cell.metadata.items() if key in ("tags", "mystnb", "slideshow", "editable")}
-        )
-        if tags:
-            cell.metadata["tags"] = tags
+        tags = _tags(cell) + _presentation(cell)
+        kept = {key: value for key, value in cell.metadata.items() if key in ("mystnb", "slideshow", "editable")}
+        if {"parameters", "injected-parameters"} & {*tags}:
+            kept.setdefault("mystnb", {}).update(
+                code_prompt_show="The parameters of this page", code_prompt_hide="Hide"
+            )
+        cell.metadata = nbformat.from_dict({**kept, "tags": tags} if tags else kept)
         for output in cell.get("outputs", []):
             if output.output_type == "error" and "raises-exception" not in tags:
                 raise BookError(f"cell {position} ended in {output.ename}: {output.evalue}")
     for key in set(notebook.metadata) - {"kernelspec", "language_info"}:
         del notebook.metadata[key]
     nbformat.write(notebook, path)
+
+
+def _tags(cell: Any) -> list[str]:
+    return [str(tag) for tag in cell.metadata.get("tags", [])]
+
+
+def _assignments(source: str) -> dict[str, Any]:
+    """Names and literal values of a parameters cell."""
+    found = {}
+    for statement in ast.parse(source).body:
+        with contextlib.suppress(ValueError):
+            if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
+                found[statement.targets[0].id] = ast.literal_eval(statement.value)
+    return found
+
+
+_QUIET = frozenset({"header_card", "show_source", "say", "tip"})  # calls that a reader need not see: the output says it
+_FOLDED = frozenset({"show", "table"})  # calls whose code is worth a look, one click away
+
+
+def _presentation(cell: Any) -> list[str]:
+    """Fold what only sets a page. A cell tagged ``show-input``, or with a tag of its own for this, stays as it is."""
+    tags = set(_tags(cell))
+    if cell.cell_type != "code" or tags & {"show-input", "hide-input", "remove-input", "remove-cell", "hide-cell"}:
+        return []
+    if tags & {"parameters", "injected-parameters"}:
+        return ["hide-input"]
+    try:
+        statements = ast.parse(cell.source).body
+    except SyntaxError:  # an IPython magic
+        return []
+    called = {_called(statement) for statement in statements if not isinstance(statement, ast.Import | ast.ImportFrom)}
+    if called and called <= _QUIET:
+        return ["remove-input"]
+    return ["hide-input"] if called & _FOLDED else []
+
+
+def _called(statement: ast.stmt) -> str | None:
+    """The name of the function that a statement only calls: ``figures.show(...)`` gives ``show``."""
+    if not (isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call)):
+        return None
+    function = statement.value.func
+    return function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", None)
 
 
 def _failure(edition: Edition, name: str, got: Path, at: int | None, error: Exception) -> Failure:
@@ -732,8 +792,10 @@ def _without_escapes(text: str) -> str:
 
 def _problems(done: subprocess.CompletedProcess[str], fresh: Path, toc: Mapping[str, Any]) -> list[str]:
     lines = _without_escapes(done.stdout + "\n" + done.stderr).splitlines()
-    marks = ("WARNING:", "ERROR:", "CRITICAL:", "Extension error", "Exception occurred")
-    problems = list(dict.fromkeys(line.strip() for line in lines if any(mark in line for mark in marks)))
+    marks = ("WARNING:", "ERROR:", "CRITICAL:", "Extension error")
+    crash = re.compile(r"^\w[\w.]*(Error|Exception|Warning): ")  # the last line of a traceback
+    found = (line.strip() for line in lines if any(mark in line for mark in marks) or crash.match(line))
+    problems = list(dict.fromkeys(found))
     if done.returncode != 0 and not problems:
         problems = [*[line.strip() for line in lines if line.strip()][-12:], f"exit status {done.returncode}"]
     files = [toc["root"], *(chapter["file"] for part in toc["parts"] for chapter in part["chapters"])]

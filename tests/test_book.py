@@ -1,0 +1,261 @@
+"""The builder: what is executed, what is left alone, and that a fault never spoils an earlier good book."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from fer_repro import book
+
+ROOT = Path(__file__).parents[1]
+PARAMETERS = 'profile = "quick"\ndataset = "synthetic"\ndata_dir = None\nseed = 0\ndevice = "auto"\n'
+
+
+def chapter(title: str, code: str, parameters: str = PARAMETERS) -> str:
+    """A notebook's source: a title, its parameters, one cell of code."""
+    code = textwrap.dedent(code).strip()
+    return f'# %% [markdown]\n# # {title}\n\n# %% tags=["parameters"]\n{parameters}\n# %%\n{code}\n'
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A checkout with this book's own pages and two small chapters."""
+    shutil.copytree(ROOT / "book", tmp_path / "book", ignore=shutil.ignore_patterns("notebooks", "__pycache__"))
+    shutil.copyfile(ROOT / "_config.yml", tmp_path / "_config.yml")
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "fer_repro").mkdir()
+    (tmp_path / "fer_repro" / "part.py").write_text("VALUE = 1\n")
+    (tmp_path / "notebooks" / "01_data.py").write_text(chapter("Data", "print('seed', seed, profile)"))
+    (tmp_path / "notebooks" / "02_preprocessing.py").write_text(chapter("Preprocessing", "print(6 * 7)"))
+    return tmp_path
+
+
+def build(root: Path, **options: object) -> book.Built:
+    lines: list[str] = options.pop("lines", [])  # type: ignore[assignment]
+    settings: dict[str, object] = {"root": root, "html": False, "jobs": 1, "echo": lines.append, **options}
+    return book.build(**settings)  # type: ignore[arg-type]
+
+
+def executed(root: Path, name: str) -> dict:
+    return json.loads((root / "book" / "notebooks" / f"{name}.ipynb").read_text())
+
+
+def printed(root: Path, name: str) -> str:
+    cells = executed(root, name)["cells"]
+    return "".join("".join(output["text"]) for cell in cells for output in cell.get("outputs", []))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What is executed
+
+
+def test_executes_every_notebook_once_and_then_only_what_changed(checkout: Path) -> None:
+    assert build(checkout).executed == ("01_data", "02_preprocessing")
+    assert printed(checkout, "02_preprocessing") == "42\n"
+    again = build(checkout)
+    assert again.executed == ()
+    assert again.reused == ("01_data", "02_preprocessing")
+    (checkout / "notebooks" / "02_preprocessing.py").write_text(chapter("Preprocessing", "print(6 * 8)"))
+    assert build(checkout).executed == ("02_preprocessing",)
+    assert printed(checkout, "02_preprocessing") == "48\n"
+
+
+def test_library_records_and_damage_make_stale(checkout: Path) -> None:
+    reading = chapter("Results", "from fer_repro import results\nprint('read')")
+    (checkout / "notebooks" / "10_results.py").write_text(reading)
+    build(checkout)
+    (checkout / "results").mkdir()
+    (checkout / "results" / "run.json").write_text("{}")
+    assert build(checkout).executed == ("10_results",)  # only the chapter that reads records
+    (checkout / "book" / "notebooks" / "01_data.ipynb").write_text("{}")
+    assert build(checkout).executed == ("01_data",)
+    (checkout / "fer_repro" / "part.py").write_text("VALUE = 2\n")
+    assert len(build(checkout).executed) == 3
+
+
+def test_executing_twice_gives_the_same_bytes(checkout: Path) -> None:
+    build(checkout)
+    before = (checkout / "book" / "notebooks" / "01_data.ipynb").read_bytes()
+    build(checkout, force=True)
+    assert (checkout / "book" / "notebooks" / "01_data.ipynb").read_bytes() == before
+    assert str(checkout).encode() not in before
+
+
+def test_only_executes_what_is_named_and_names_what_there_is(checkout: Path) -> None:
+    assert build(checkout, only="preprocessing").executed == ("02_preprocessing",)
+    assert build(checkout, only=["01"]).executed == ("01_data",)
+    with pytest.raises(book.BookError, match=r"no notebook named 'nothing'; there are 01_data, 02_preprocessing"):
+        build(checkout, only="nothing")
+
+
+def test_notebooks_see_the_parameters_but_no_real_faces(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FER_REPRO_DATA", str(checkout))
+    code = "import os\nprint(seed, data_dir, os.environ.get('FER_REPRO_DATA'), os.environ['OMP_NUM_THREADS'])"
+    (checkout / "notebooks" / "01_data.py").write_text(chapter("Data", code))
+    build(checkout, only="01_data")
+    assert printed(checkout, "01_data") == f"0 None None {os.cpu_count()}\n"
+    assert os.environ["FER_REPRO_DATA"] == str(checkout)
+
+
+def test_an_edition_with_real_data_keeps_apart_from_the_published_one(checkout: Path, tmp_path: Path) -> None:
+    faces = tmp_path / "faces"
+    faces.mkdir()
+    (faces / "a.csv").write_text("1")
+    options = {"profile": "native48", "dataset": "fer2013", "data_dir": faces}
+    assert build(checkout, **options).executed == ("01_data", "02_preprocessing")
+    source = checkout / "_build" / "fer2013-native48" / "source"
+    assert (source / "notebooks" / "01_data.ipynb").is_file()
+    assert (source / "intro.md").is_file()
+    assert not (checkout / "book" / "notebooks").exists()
+    assert build(checkout, **options).executed == ()
+    (faces / "a.csv").write_text("12")
+    assert len(build(checkout, **options).executed) == 2
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What fails
+
+
+def test_a_failing_notebook_is_named_with_its_cell_and_error_and_the_earlier_one_stays(checkout: Path) -> None:
+    build(checkout)
+    before = (checkout / "book" / "notebooks" / "02_preprocessing.ipynb").read_bytes()
+    wrong = chapter("Preprocessing", "first = 1\n\n# %%\nraise ValueError('kernel 4 is even')")
+    (checkout / "notebooks" / "02_preprocessing.py").write_text(wrong)
+    with pytest.raises(book.BookError, match="kernel 4 is even") as caught:
+        build(checkout)
+    message = str(caught.value)
+    assert "02_preprocessing failed in cell" in message
+    assert "ValueError" in message
+    assert "| raise ValueError" in message
+    assert (checkout / "book" / "notebooks" / "02_preprocessing.ipynb").read_bytes() == before
+    partial = checkout / "_build" / "failed" / "published" / "02_preprocessing.ipynb"
+    assert str(partial) in message
+    assert "kernel 4 is even" in partial.read_text()
+
+
+def test_the_other_notebooks_go_on_when_one_fails(checkout: Path) -> None:
+    (checkout / "notebooks" / "01_data.py").write_text(chapter("Data", "1 / 0"))
+    with pytest.raises(book.BookError, match="01_data failed in cell"):
+        build(checkout)
+    assert printed(checkout, "02_preprocessing") == "42\n"
+
+
+def test_a_killed_kernel_is_noticed_although_every_cell_says_completed(checkout: Path) -> None:
+    code = "print('fine')\n\n# %%\nimport os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n\n# %%\nprint('never')"
+    (checkout / "notebooks" / "01_data.py").write_text(chapter("Data", code))
+    with pytest.raises(book.BookError, match="the kernel died") as caught:
+        build(checkout)
+    assert "SIGKILL" in str(caught.value)  # the cell it died in
+    assert not (checkout / "book" / "notebooks" / "01_data.ipynb").exists()
+
+
+def test_a_notebook_without_a_parameter_is_refused_before_it_runs(checkout: Path) -> None:
+    short = PARAMETERS.replace("seed = 0\n", "")
+    (checkout / "notebooks" / "01_data.py").write_text(chapter("Data", "open('ran', 'w')", short))
+    with pytest.raises(book.BookError, match=r"lacks seed: wanted profile, dataset, data_dir, seed, device"):
+        build(checkout)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"profile": "slow"}, "no profile named 'slow': wanted one of quick, native48, paper128"),
+        ({"dataset": "jaffe"}, "no data set named 'jaffe'"),
+        ({"dataset": "fer2013"}, "name its folder with --data-dir or FER_REPRO_DATA"),
+        ({"dataset": "fer2013", "data_dir": "/no/such/folder"}, "/no/such/folder does not exist"),
+        ({"jobs": 0}, "--jobs 0: wanted at least 1"),
+        ({"root": "/"}, "wanted a folder with notebooks/ and book/_toc.yml"),
+    ],
+)
+def test_wrong_arguments_say_what_was_wanted(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch, options: dict, message: str
+) -> None:
+    monkeypatch.delenv("FER_REPRO_DATA", raising=False)
+    with pytest.raises(book.BookError, match=message):
+        build(**{"root": checkout, **options})
+
+
+def test_two_builds_at_once_are_refused(checkout: Path) -> None:
+    with book._alone(book.Edition(checkout)), pytest.raises(book.BookError, match="another build"):
+        build(checkout)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Contents and pages
+
+
+def test_contents_hold_the_chapters_that_are_there(checkout: Path) -> None:
+    (checkout / "notebooks" / "77_extra.py").write_text(chapter("Extra", "1"))
+    build(checkout, only=["02", "77"])
+    toc, notes = book.contents(book.Edition(checkout))
+    files = [chapter["file"] for part in toc["parts"] for chapter in part["chapters"]]
+    assert "notebooks/02_preprocessing" in files
+    assert "notebooks/77_extra" in files
+    assert "notebooks/01_data" not in files
+    assert any("not executed yet: 01_data" in note for note in notes)
+    assert any("not in book/_toc.yml" in note and "77_extra" in note for note in notes)
+
+
+def test_a_removed_chapter_leaves_the_book(checkout: Path) -> None:
+    build(checkout)
+    (checkout / "notebooks" / "01_data.py").unlink()
+    build(checkout)
+    assert not (checkout / "book" / "notebooks" / "01_data.ipynb").exists()
+
+
+def test_pages_are_made_once_and_a_warning_leaves_the_earlier_ones(checkout: Path) -> None:
+    first = build(checkout, html=True)
+    assert first.pages_written
+    assert first.html is not None
+    page = (first.html.parent / "notebooks" / "02_preprocessing.html").read_text()
+    assert "42" in page
+    assert not build(checkout, html=True).pages_written
+    code = "1\n\n# %% [markdown]\n# See {numref}`fig-nowhere`."
+    (checkout / "notebooks" / "02_preprocessing.py").write_text(chapter("Preprocessing", code))
+    with pytest.raises(book.BookError, match="fig-nowhere"):
+        build(checkout, html=True)
+    assert (first.html.parent / "notebooks" / "02_preprocessing.html").read_text() == page
+    assert not list(first.html.parent.parent.glob(".pages-*"))
+
+
+def test_a_check_of_nothing_changed_does_not_import_torch(checkout: Path) -> None:
+    build(checkout)
+    again = f"book.build(root={str(checkout)!r}, html=False)"
+    code = f"import sys; from fer_repro import book; {again}; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "False"
+
+
+@pytest.mark.parametrize(
+    ("code", "tags"),
+    [
+        ("figures.header_card('Sec. III', [])", ["remove-input"]),
+        ("from fer_repro.figures import show_source\nshow_source(f)", ["remove-input"]),
+        ("def draw():\n    return 1\n\nfigures.show(draw, 'fig-a', 'b', 'c')", ["hide-input"]),
+        ("x = 1\nfigures.say('hello')", []),
+        ("%matplotlib inline", []),
+        ("print(1)", []),
+    ],
+)
+def test_cells_that_only_set_the_page_are_folded(code: str, tags: list[str]) -> None:
+    nbformat = pytest.importorskip("nbformat")
+    cell = nbformat.v4.new_code_cell(code)
+    assert book._presentation(cell) == tags
+    cell.metadata["tags"] = ["show-input"]
+    assert book._presentation(cell) == []
+
+
+def test_the_committed_contents_name_every_notebook() -> None:
+    import yaml
+
+    toc = yaml.safe_load((ROOT / "book" / "_toc.yml").read_text())
+    listed = {chapter["file"] for part in toc["parts"] for chapter in part["chapters"]}
+    sources = {f"notebooks/{path.stem}" for path in (ROOT / "notebooks").glob("[0-9][0-9]_*.py")}
+    assert sources <= listed, f"add to book/_toc.yml: {sorted(sources - listed)}"

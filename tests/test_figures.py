@@ -1,0 +1,191 @@
+"""What the book shows: numbered figures for two themes, tables, listings, cards."""
+
+from __future__ import annotations
+
+import base64
+import re
+from itertools import combinations
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+
+from fer_repro import figures
+from fer_repro.data.faces import CK_CLASSES, FER_CLASSES
+
+
+def line() -> plt.Figure:
+    figure, axes = plt.subplots(figsize=(4, 2))
+    axes.plot([1, 3, 2])
+    axes.set_title("A line")
+    return figure
+
+
+def pictures(shown: figures.Shown) -> list[bytes]:
+    return [base64.b64decode(found) for found in re.findall(r"base64,(\S+)$", shown.myst, re.MULTILINE)]
+
+
+def test_a_figure_is_drawn_once_for_each_theme_and_closed() -> None:
+    inks = []
+
+    def draw() -> plt.Figure:
+        inks.append(plt.rcParams["text.color"])
+        return line()
+
+    shown = figures.figure(draw, "fig-line", "A line.", "It rises, then falls")
+    assert len({*inks}) == 2
+    assert len(inks) == 2
+    assert plt.get_fignums() == []
+    light, dark = pictures(shown)
+    assert light.startswith(b"<svg")
+    assert light != dark
+
+
+def test_the_same_figure_gives_the_same_bytes() -> None:
+    assert figures.figure(line, "fig-line", "A", "B") == figures.figure(line, "fig-line", "A", "B")
+
+
+def test_a_heavy_figure_becomes_a_sharp_png_of_the_same_size() -> None:
+    points = np.random.default_rng(0).normal(size=(2, 9000))
+
+    def draw() -> plt.Figure:
+        figure, axes = plt.subplots(figsize=(4, 2), layout="none")
+        axes.scatter(*points, s=4)
+        return figure
+
+    shown = figures.figure(draw, "fig-points", "A", "B")
+    light, dark = pictures(shown)
+    assert light.startswith(b"\x89PNG")
+    assert dark.startswith(b"\x89PNG")
+    width = int(re.findall(r"^(\d+) \d+ data:", shown.myst, re.MULTILINE)[0])
+    stored = int.from_bytes(light[16:20], "big")
+    assert stored == pytest.approx(2 * width, abs=2)
+
+
+def test_the_plain_form_has_the_picture_alt_text_and_a_caption_without_markup() -> None:
+    shown = figures.figure(line, "fig-line", "See {numref}`fig-a` & *all* of {cite:p}`b`.", 'A "line"')
+    bundle = shown._repr_mimebundle_()
+    assert {"text/markdown", "text/html", "text/plain"} == {*bundle}
+    assert 'alt="A &quot;line&quot;"' in bundle["text/html"]
+    assert "{numref}" not in bundle["text/html"]
+    assert ':alt: "A \\"line\\""' in bundle["text/markdown"]
+
+
+def test_what_is_wrong_with_a_figure_is_said() -> None:
+    with pytest.raises(ValueError, match="wanted fig-words-with-hyphens"):
+        figures.figure(line, "line", "A", "B")
+    with pytest.raises(ValueError, match="wanted a caption and an alt text"):
+        figures.figure(line, "fig-line", "A", " ")
+    with pytest.raises(TypeError, match="must return a matplotlib Figure, got NoneType"):
+        figures.figure(lambda: None, "fig-line", "A", "B")  # type: ignore[arg-type,return-value]
+    with pytest.raises(ValueError, match="no theme named 'grey'"), figures.style("grey"):
+        pass
+
+
+def test_style_leaves_no_trace() -> None:
+    before = dict(plt.rcParams)
+    with figures.style("dark"):
+        assert plt.rcParams["svg.hashsalt"] == "fer_repro"
+    assert dict(plt.rcParams) == before
+
+
+def test_every_expression_has_a_colour_and_a_marker_of_its_own() -> None:
+    names = {*FER_CLASSES, *CK_CLASSES}
+    assert len({figures.class_color(name) for name in names}) == len(names)
+    assert len({figures.class_marker(name) for name in names}) == len(names)
+    with pytest.raises(KeyError, match="no expression named 'joy'"):
+        figures.class_color("joy")
+
+
+def luminance(color: str) -> float:
+    linear = [((int(color[k : k + 2], 16) / 255 + 0.055) / 1.055) ** 2.4 for k in (1, 3, 5)]
+    return float(np.dot(linear, [0.2126, 0.7152, 0.0722]))
+
+
+def test_the_palette_holds_on_both_grounds_and_for_the_colour_blind() -> None:
+    for color in figures.COLORS:
+        for ground in ("#ffffff", "#121212"):
+            low, high = sorted([luminance(color), luminance(ground)])
+            assert (high + 0.05) / (low + 0.05) > 2.9, (color, ground)
+    color_science = pytest.importorskip("skimage.color")
+    # Full deficiency, after Machado, Oliveira and Fernandes (2009): protan, deutan, tritan.
+    views = {
+        "protan": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+        "deutan": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+        "tritan": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+    }
+    rgb = np.array([[int(color[k : k + 2], 16) / 255 for k in (1, 3, 5)] for color in figures.COLORS])
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    for name, view in views.items():
+        seen = np.clip(linear @ np.array(view).T, 0, 1)
+        seen = np.where(seen <= 0.0031308, 12.92 * seen, 1.055 * seen ** (1 / 2.4) - 0.055)
+        lab = color_science.rgb2lab(seen[None])[0]
+        apart = min(float(color_science.deltaE_ciede2000(a, b)) for a, b in combinations(lab, 2))
+        assert apart > 11, name
+
+
+def test_a_table_formats_escapes_and_aligns() -> None:
+    frame = pd.DataFrame({"name": ["a|b", "*x*"], "value": [0.5, np.nan], "link": ["[l](u)", None]})
+    shown = figures.numbered_table(frame, "tab-a", "Two\nrows.", {"value": "{:.2f}"}, markdown=["link"])
+    assert shown.myst.splitlines() == [
+        "::::{table} Two rows.",
+        ":name: tab-a",
+        "",
+        "| name | value | link |",
+        "| :--- | ---: | :--- |",
+        r"| a\|b | 0.50 | [l](u) |",
+        r"| \*x\* | – | – |",
+        "::::",
+    ]
+    assert shown.html is not None
+    assert '<td style="text-align:left">*x*</td>' in shown.html
+    with pytest.raises(KeyError, match="no column 'valu'; there are name, value, link"):
+        figures.numbered_table(frame, "tab-a", "Two", {"valu": "{}"})
+
+
+def documented(x: int) -> int:
+    """Say something."""
+    # A comment stays.
+    return x + 1
+
+
+class Documented:
+    """Hold nothing."""
+
+    def method(self) -> int:
+        """Return one.
+
+        At length.
+        """
+        return 1
+
+
+def test_a_listing_is_the_source_without_docstrings_and_with_its_place() -> None:
+    shown = figures.listing(documented)
+    assert "Say something" not in shown.myst
+    assert "    # A comment stays.\n    return x + 1" in shown.myst
+    assert "{source}`tests/test_figures.py:" in shown.myst
+    assert "Say something" in figures.listing(documented, docstring=True).myst
+    code = figures.listing(Documented, fold=True).myst
+    assert "class Documented:\n    def method(self) -> int:\n        return 1" in code
+    assert "dropdown" in code
+
+
+def test_the_listing_of_the_library_compiles() -> None:
+    for thing in (figures.show, figures.Shown, figures.style):
+        compile(figures.listing(thing).text, "listing", "exec")
+
+
+def test_a_card_lists_what_it_is_given_and_leaves_the_rest_out() -> None:
+    shown = figures.card("Sec. III-F", ["C-LDA"], minutes=20)
+    assert ":Claims: {verdict}`C-LDA`" in shown.myst
+    assert "about 20 minutes" in shown.myst
+    assert "Decided here" not in shown.myst
+    assert "{" not in shown.text
+
+
+def test_badges_have_a_sign_beside_the_colour() -> None:
+    assert figures.verdict_badge("reproduced") == "[✓ reproduced]{.verdict .verdict-good}"
+    signs = {figures.verdict_sign(verdict) for verdict in ("reproduced", "partial", "not reproduced", "not testable")}
+    assert len(signs) == 4

@@ -1,0 +1,97 @@
+"""The finished pages in a real browser: no error, nothing fetched from elsewhere, no sideways scrolling on a phone."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from fer_repro import book
+
+ROOT = Path(__file__).parents[1]
+browser = pytest.importorskip("browser", reason="tests/browser.py needs tornado, which comes with Jupyter")
+
+pytestmark = pytest.mark.skipif(
+    browser.CHROMIUM is None, reason="NO BROWSER: install chromium to have the book's pages opened and looked at"
+)
+
+CHAPTER = """# %% [markdown]
+# # A small chapter
+#
+# $$ \\mathcal{L} = \\sum_i x_i^2 $$ (eq-small)
+#
+# See {numref}`fig-small`, {numref}`tab-small` and {eq}`eq-small` {cite:p}`wen2016discriminative`.
+
+# %% tags=["parameters"]
+profile = "quick"
+dataset = "synthetic"
+data_dir = None
+seed = 0
+device = "auto"
+
+# %%
+import matplotlib.pyplot as plt
+import pandas as pd
+
+from fer_repro import figures
+
+figures.header_card("Sec. III", ["C-LDA"], profile, dataset, minutes=10, questions=["Q1"], files=["fer_repro/lda.py"])
+
+
+# %%
+def draw():
+    figure, axes = plt.subplots(figsize=(7, 3))
+    axes.plot([1, 3, 2])
+    return figure
+
+
+figures.show(draw, name="fig-small", caption="A *line* {cite:p}`fisher1936use`.", alt='A "line" that rises and falls')
+
+# %%
+wide = pd.DataFrame({f"column number {k}": ["some words that take room"] * 2 for k in range(8)})
+figures.table(wide, "tab-small", "A wide table.")
+
+# %%
+figures.show_source(figures.class_color)
+"""
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    root = tmp_path_factory.mktemp("checkout")
+    shutil.copytree(ROOT / "book", root / "book", ignore=shutil.ignore_patterns("notebooks", "__pycache__"))
+    shutil.copyfile(ROOT / "_config.yml", root / "_config.yml")
+    (root / "notebooks").mkdir()
+    (root / "notebooks" / "03_center_loss.py").write_text(CHAPTER)
+    built = book.build(root=root, echo=lambda line: None)
+    assert built.html is not None
+    folder = built.html.parent
+    return [folder / name for name in ("notebooks/03_center_loss.html", "intro.html", "glossary.html", "search.html")]
+
+
+ASK = {
+    "sideways": "document.documentElement.scrollWidth - document.documentElement.clientWidth",
+    "formulas": "document.querySelectorAll('mjx-container svg').length",
+    "pictures": "[...document.querySelectorAll('figure img')].filter(i => i.offsetWidth > 0)"
+    ".map(i => [i.className, i.complete && i.naturalWidth > 0, i.alt])",
+    "captions": "[...document.querySelectorAll('figcaption')].filter(c => c.offsetHeight > 0).length",
+    "searches": "[...document.querySelectorAll('input[type=search]')].filter(i => i.offsetWidth > 0).length",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("width", "theme"), [(1400, "light"), (390, "dark")])
+def test_pages_open_without_errors_and_without_the_network(pages: list[Path], width: int, theme: str) -> None:
+    visits = browser.visit(pages, width=width, theme=theme, ask=ASK)
+    for visit in visits:
+        assert visit.console == [], visit.url
+        assert visit.outside == [], visit.url
+        assert visit.failed == [], visit.url
+        assert visit.answers["sideways"] <= 0, visit.url
+    chapter = visits[0].answers
+    assert chapter["formulas"] == 1
+    assert chapter["pictures"] == [[f"only-{theme}", True, 'A "line" that rises and falls']]
+    assert chapter["captions"] == 1
+    assert visits[1].answers["pictures"][0][:2] == [f"only-{theme}", True]
+    assert max(visit.answers["searches"] for visit in visits[:3]) <= 1
