@@ -9,22 +9,19 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from math import ceil, floor
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
 
 from fer_repro import paper
-from fer_repro.data.faces import CK_CLASSES, FER_CLASSES, DataError
+from fer_repro.data.faces import CK_CLASSES
 from fer_repro.metrics import one_against_rest_accuracy
 
 HALF = 0.5 * 10**-paper.DECIMALS  # half a unit of the last digit printed: what rounding can hide
 CK_LABELLED_SUBJECTS = 118  # of the 123: computed from the file names of CK+48
-FER_OFFICIAL = {"Training": 28709, "PublicTest": 3589, "PrivateTest": 3589}
 FACTS = Path(__file__).resolve().parent.parent / "results" / "facts"
 
 
@@ -491,7 +488,7 @@ def against_the_field(article: Article = PAPER, facts: dict[str, Any] | None = N
     """
     references = list(FIELD)
     facts = facts if facts is not None else human_agreement()
-    for name, value in ((facts or {}).get("PrivateTest") or {}).items():
+    for name, value in ((facts or {}).get("test") or {}).items():
         if name in AGREEMENTS:
             references.append(
                 Reference(AGREEMENTS[name], 100 * value, "FER", "human", "computed", "barsoum2016training")
@@ -518,62 +515,25 @@ def against_the_field(article: Article = PAPER, facts: dict[str, Any] | None = N
 
 
 AGREEMENTS = {
-    "rater_with_rater": "FER+: one rater with another",
-    "rater_with_majority": "FER+: one rater with the majority",
-    "rater_with_others_majority": "FER+: one rater with the majority of the others",
+    "pair": "FER+: one rater with another",
+    "majority": "FER+: one rater with the majority",
+    "others": "FER+: one rater with the majority of the others",
 }
 
 
-def rater_agreement(votes: ArrayLike) -> dict[str, float]:
-    """Return how well raters agree, as fractions, over the images with two votes or more.
-
-    Parameters
-    ----------
-    votes : int (N, K)
-        How many raters chose each class.
-
-    Returns
-    -------
-    dict
-        ``rater_with_rater``: two raters of an image choose the same; ``rater_with_majority``: one chooses what most
-        do, its own vote counted; ``rater_with_others_majority``: its own vote left out, one of tied classes drawn;
-        ``images``: how many had two votes or more.
-    """
-    n = np.asarray(votes, dtype=np.float64)
-    n = n[n.sum(1) >= 2]
-    if not len(n):
-        raise ValueError("votes: wanted at least one image with two votes, got none")
-    total = n.sum(1)  # (N,)
-    others = np.zeros(len(n))
-    for k in range(n.shape[1]):
-        rest = n - np.eye(n.shape[1])[k]
-        top = rest.max(1)
-        others += np.where(n[:, k] > 0, n[:, k] * (rest[:, k] == top) / (rest == top[:, None]).sum(1), 0.0)
-    return {
-        "rater_with_rater": float(((n * (n - 1)).sum(1) / (total * (total - 1))).mean()),
-        "rater_with_majority": float((n.max(1) / total).mean()),
-        "rater_with_others_majority": float((others / total).mean()),
-        "images": float(len(n)),
-    }
-
-
 def write_facts(votes_csv: Path | str, folder: Path = FACTS) -> Path:
-    """Compute the facts on raters from FER+'s ``fer2013new.csv`` (Barsoum et al. 2016), over FER2013's 7 expressions.
+    """Write how far FER+'s raters agree (Barsoum et al. 2016) as a small JSON file; rates and counts, no image.
 
-    Only rates and counts are written, nothing of an image.
+    The file lets the audit run without data; ``votes_csv`` is FER+'s ``fer2013new.csv``.
     """
-    table = pd.read_csv(votes_csv)
-    missing = {"Usage", *FER_CLASSES} - set(table.columns)
-    if missing:
-        raise DataError(f"{votes_csv}: wanted FER+'s fer2013new.csv, which has columns {', '.join(sorted(missing))}")
+    from fer_repro.data.audit import human_agreement as measured
+
     facts: dict[str, Any] = {
         "what": "agreement of FER+'s ten raters an image, over the seven expressions of FER2013",
         "source": "FER+ votes, fer2013new.csv, Barsoum et al. 2016",
         "command": "python -m fer_repro.consistency fer2013new.csv",
     }
-    for usage in FER_OFFICIAL:
-        found = rater_agreement(table.loc[table["Usage"] == usage, list(FER_CLASSES)].to_numpy())
-        facts[usage] = {**found, "images": int(found["images"])}
+    facts |= {split: asdict(found) for split, found in measured(votes_csv).items()}
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "human_agreement.json"
     path.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
