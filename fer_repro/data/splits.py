@@ -1,0 +1,126 @@
+"""Who is trained on and who is tested: the evaluation protocols (Q12)."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .faces import DataError, FaceDataset
+
+PROTOCOLS = ("official", "subjects", "frames")
+DEFAULT_PROTOCOL = {"synthetic": "official", "fer2013": "official", "ckplus": "subjects"}
+LEAKING = {"frames"}  # the same person's, and the same sequence's, frames on both sides
+FOLDS = 10
+PARTITION_SEED = 2024  # of the folds: fixed, so that every method and every training seed meets the same ones
+TEST_SHARE = 0.3  # of the random split
+VAL_SHARE = 0.1  # of what the random split leaves
+
+
+def protocol(ds: FaceDataset, name: str, seed: int = 0, fold: int | None = None) -> FaceDataset:
+    """Return a copy of ``ds`` whose ``split`` follows an evaluation protocol.
+
+    Parameters
+    ----------
+    ds : FaceDataset
+    name : {"official", "subjects", "frames"}
+        ``"official"``: the split the data set carries (FER2013, synthetic faces).
+        ``"subjects"``: folds with nobody on both sides; ``fold`` is the test set, the next one validates, the other
+        eight train. The folds are balanced by class and the same for every ``seed``.
+        ``"frames"``: 30 % of the frames, drawn at random by ``seed``, are the test set; a tenth of the rest
+        validates. It leaks: frames of one sequence come to stand on both sides (:data:`LEAKING`).
+    seed : int
+        Of the random split; the other two do not depend on it.
+    fold : int, optional
+        0..9, for ``"subjects"`` only; without it fold 0.
+
+    Raises
+    ------
+    ValueError
+        If the protocol or fold is unknown.
+    DataError
+        If the data set cannot be divided in this way, or would have somebody on both sides.
+    """
+    if name not in PROTOCOLS:
+        raise ValueError(f"protocol: wanted one of {', '.join(PROTOCOLS)}, got {name!r}")
+    if fold is not None and name != "subjects":
+        raise ValueError(f"fold: only the protocol 'subjects' has folds, got fold={fold!r} with {name!r}")
+    if name == "official":
+        return _official(ds)
+    if name == "frames":
+        return replace(ds, split=_random(len(ds), seed))
+    divided = replace(ds, split=_by_subject(ds, 0 if fold is None else fold))
+    refuse_shared_subjects(divided)
+    return divided
+
+
+def _official(ds: FaceDataset) -> FaceDataset:
+    for split in ("train", "val", "test"):
+        if not (ds.split == split).any():
+            known = "it has no official split, use 'subjects' or 'frames'"
+            reason = known if ds.name == "ckplus" else "the files may be incomplete, see `fer-repro data check`"
+            raise DataError(f"{ds.name}: wanted images in train, val and test, got none in {split}: {reason}")
+    return replace(ds, split=ds.split.copy())
+
+
+def _random(n: int, seed: int) -> NDArray[Any]:
+    split = np.full(n, "train")
+    order = np.random.default_rng(seed).permutation(n)
+    n_test = round(TEST_SHARE * n)
+    split[order[:n_test]] = "test"
+    split[order[n_test : n_test + round(VAL_SHARE * (n - n_test))]] = "val"
+    return split
+
+
+def _by_subject(ds: FaceDataset, fold: int) -> NDArray[Any]:
+    if isinstance(fold, bool) or fold not in range(FOLDS):
+        raise ValueError(f"fold: wanted 0..{FOLDS - 1}, got {fold!r}")
+    folds = subject_folds(ds)
+    split = np.full(len(ds), "train")
+    split[folds == fold] = "test"
+    split[folds == (fold + 1) % FOLDS] = "val"
+    return split
+
+
+def subject_folds(ds: FaceDataset, folds: int = FOLDS) -> NDArray[np.int64]:
+    """Return each image's fold (N,), 0 .. ``folds`` − 1: nobody is in two, and classes are spread as evenly as may be.
+
+    Raises DataError if subjects are unknown, or fewer than ``folds``.
+    """
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    unknown, people = int((ds.subject < 0).sum()), np.unique(ds.subject)
+    if unknown:
+        raise DataError(f"{ds.name}: wanted every image's subject, got {unknown} images of unknown people")
+    if len(people) < folds:
+        raise DataError(f"{ds.name}: wanted at least {folds} subjects for {folds} folds, got {len(people)}")
+    # one row a sequence, in a fixed order: the folds depend neither on the images' order nor on frames a sequence
+    alone = np.where(ds.sequence >= 0, -1, np.arange(len(ds)))
+    _, rows = np.unique(np.stack([ds.subject, ds.sequence, alone]), axis=1, return_index=True)
+    largest = int(np.bincount(ds.labels[rows]).max())
+    if largest < folds:
+        raise DataError(f"{ds.name}: wanted {folds} sequences or more of some class, got {largest} at most")
+    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=PARTITION_SEED)
+    fold_of = np.full(int(people.max()) + 1, -1, np.int64)  # by subject
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # a class with fewer sequences than folds is missing in some
+        for k, (_, test) in enumerate(splitter.split(rows, ds.labels[rows], ds.subject[rows])):
+            fold_of[ds.subject[rows[test]]] = k
+    return fold_of[ds.subject]
+
+
+def shared_subjects(ds: FaceDataset) -> dict[tuple[str, str], list[int]]:
+    """Return the known subjects on both sides of each pair of splits: ``{("train", "test"): [5, 10], ...}``."""
+    people = {s: set(ds.subject[(ds.split == s) & (ds.subject >= 0)].tolist()) for s in ("train", "val", "test")}
+    pairs = [("train", "val"), ("train", "test"), ("val", "test")]
+    return {(a, b): sorted(people[a] & people[b]) for a, b in pairs if people[a] & people[b]}
+
+
+def refuse_shared_subjects(ds: FaceDataset) -> None:
+    """Raise DataError if a subject stands on both sides of a split."""
+    for (a, b), people in shared_subjects(ds).items():
+        listed = ", ".join(map(str, people[:5])) + (", ..." if len(people) > 5 else "")
+        raise DataError(f"{ds.name}: wanted nobody both in {a} and in {b}, got {len(people)} subjects: {listed}")
