@@ -398,15 +398,18 @@ def book(
     """Execute the notebooks and build the book."""
     from fer_repro import book as builder
 
-    built = builder.build(
-        profile=profile,
-        dataset=dataset,
-        data_dir=data_dir,
-        seed=seed,
-        device=device,
-        jobs=jobs,
-        only=list(only) or None,
-    )
+    try:
+        built = builder.build(
+            profile=profile,
+            dataset=dataset,
+            data_dir=data_dir,
+            seed=seed,
+            device=device,
+            jobs=jobs,
+            only=list(only) or None,
+        )
+    except builder.BookError as error:
+        raise click.ClickException(str(error)) from None  # its lines show the cell that failed
     if built.html is not None:
         click.echo(f"the book: {built.html / 'index.html'}")
 

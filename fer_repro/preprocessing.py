@@ -463,21 +463,22 @@ def _check_equation(scale: float, lam: float, eps: float) -> None:
 
 def _normalize_step(shape: tuple[int, ...], dtype: Any, s: float, lam: float, eps: float) -> _Step:
     _check_equation(s, lam, eps)
+    rows = shape[0]
 
     def grey_levels(X: Array, out: Array) -> None:
         """Eq. 1 for uint8: sums of whole numbers are exact, and 256 levels make a table."""
-        X = X.reshape(len(X), -1)  # (H, W) or (H, 3W)
+        X, out = X.reshape(rows, -1), out.reshape(rows, -1)  # (H, W) or (H, 3W)
         n, total, squares = X.size, round(cv2.sumElems(X)[0]), round(cv2.norm(X, cv2.NORM_L2SQR))
         variance = (n * squares - total * total) / (n * n)
         # Paper: Sec. III-A, Eq. 1
         table = s * (_GREY_LEVELS - total / n) / max(eps, math.sqrt(lam + variance))
-        cv2.LUT(X, table.astype(np.float32), dst=out.reshape(X.shape))
+        cv2.LUT(X, table.astype(np.float32), dst=out)
 
     def any_range(X: Array, out: Array) -> None:
         with np.errstate(invalid="ignore"):  # infinities get their own message
             d = X.astype(np.float64) - np.float64(X.flat[0])  # Eq. 1 does not feel a shift; makes constant images exact
             d -= d.mean()
-            variance = np.vdot(d, d) / d.size
+            variance = np.square(d).mean()
         if not math.isfinite(variance):
             raise ValueError("images: wanted finite values, got an image with NaN or infinity; clean it first")
         # Paper: Sec. III-A, Eq. 1

@@ -114,7 +114,8 @@ def job(
     if epochs is not None:
         if epochs < 2:
             raise ValueError(f"epochs: wanted at least 2, one before and one after LDA is fitted, got {epochs}")
-        recipe = replace(recipe, epochs=(epochs - epochs // 2, epochs // 2))
+        halves = (epochs - epochs // 2, epochs // 2)
+        recipe = replace(recipe, epochs=halves, small_epochs=halves)
     if limit is not None and limit < 2:
         raise ValueError(f"limit: wanted at least 2 training images, got {limit}")
     protocol = protocol or DEFAULT_PROTOCOL[dataset]
@@ -214,12 +215,13 @@ def pixels_for(faces: FaceDataset, recipe: Recipe) -> NDArray[np.uint8]:
 def epoch_batches(n: int, size: int, seed: int, rank: int = 0, world: int = 1) -> list[Tensor]:
     """Return this process's share of each mini-batch of an epoch (Paper: Sec. III-B, Fig. 1): a fresh permutation.
 
-    The last, smaller mini-batch is left out (the next epoch draws others), unless it is the only one.
+    The last, smaller mini-batch is left out (the next epoch draws others), unless it is the only one. All processes
+    get equally many images.
     """
     order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
     whole = n // size * size
     batches = list(order[:whole].split(size)) if whole else [order]
-    return [b[rank::world] for b in batches]
+    return [b[: len(b) // world * world][rank::world] for b in batches]
 
 
 def epoch_seed(seed: int, epoch: int) -> int:
@@ -255,6 +257,7 @@ class Trainer:
             part: Images(pixels[index], faces.labels[index], self.recipe, fabric.device)
             for part, index in where.items()
         }
+        self.course = self.recipe.course(int((faces.split == "train").sum()))  # a trial's limit does not lengthen it
         torch.manual_seed(job.seed)
         options = {"dropout": self.recipe.dropout, **job.options}
         self.model = network.build(job.model, len(faces.classes), self.recipe.size, **options)
@@ -270,7 +273,7 @@ class Trainer:
 
     def run(self) -> None:
         """Train through both stages, from the last checkpoint if there is one; the model ends with its best weights."""
-        first, second = self.recipe.epochs
+        first, second = self.course
         for stage, (begin, end) in enumerate(((0, first), (first, first + second)), start=1):
             if len(self.curves) < end:
                 self._stage(stage, begin, end)
@@ -299,9 +302,10 @@ class Trainer:
         """Set up optimiser, schedule and centers; take over a checkpoint's when resuming within the stage."""
         r = self.recipe
         steps = len(epoch_batches(len(self.images["train"]), r.batch_size, 0)) * (end - begin)
-        optimizer = torch.optim.AdamW(self.model.parameters(), lr=r.learning_rate, weight_decay=r.weight_decay)
+        peak = r.learning_rate * (r.second_peak if stage == 2 else 1.0)
+        optimizer = torch.optim.AdamW(self.model.parameters(), lr=peak, weight_decay=r.weight_decay)
         self.module, self.optimizer = self.fabric.setup(self.model, optimizer)
-        self.schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, r.learning_rate, total_steps=max(steps, 2))
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, peak, total_steps=max(steps, 2))
         self.centers = None
         state = self.loaded
         if state is not None and state["stage"] == stage and begin < len(self.curves) < end:
@@ -320,7 +324,7 @@ class Trainer:
         self.module.train()
         bar = tqdm(
             batches,
-            desc=f"{self.job.model} {self.job.dataset} epoch {epoch + 1}/{sum(r.epochs)}",
+            desc=f"{self.job.model} {self.job.dataset} epoch {epoch + 1}/{sum(self.course)}",
             disable=not self.progress or fabric.global_rank > 0,
             leave=False,
             mininterval=0.5,
@@ -331,6 +335,8 @@ class Trainer:
         loss, center, right, n = total.tolist()
         if fabric.world_size > 1:
             loss, center, right, n = fabric.all_reduce(total, reduce_op="sum").tolist()  # type: ignore[union-attr]
+            for buffer in self.model.buffers():  # batch norm saw its own share of each mini-batch in each process
+                torch.distributed.broadcast(buffer, src=0)
         self.train_seconds += time.perf_counter() - clock
         self.seen += int(n)
         if not math.isfinite(loss):
@@ -650,7 +656,7 @@ def probabilities(model: nn.Module, recipe: Recipe, faces: FaceDataset, device: 
 def recipe_of(description: Mapping[str, Any]) -> Recipe:
     """Return the Recipe that a record or checkpoint describes."""
     values = dict(description["recipe"])
-    return Recipe(**{**values, "epochs": tuple(values["epochs"])})
+    return Recipe(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
 
 
 def sequence_scores(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -14,7 +15,8 @@ MARGIN = 0.0  # the cascade's box, brow to chin, is about as tight as FER2013's 
 
 @lru_cache(maxsize=1)
 def _detector() -> cv2.CascadeClassifier:
-    return cv2.CascadeClassifier(cv2.data.haarcascades + "haarcascade_frontalface_default.xml")
+    folder = Path(cv2.__file__).parent / "data"
+    return cv2.CascadeClassifier(str(folder / "haarcascade_frontalface_default.xml"))
 
 
 def find_faces(grey: NDArray[np.uint8], smallest: float = 0.1) -> list[Box]:
