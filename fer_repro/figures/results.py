@@ -189,7 +189,9 @@ def percent_readings(table: pd.DataFrame) -> Figure:
             axes.plot(some["points"], printed, MARKERS[k], color=color, label=label, alpha=0.8, linestyle="none")
     for row in table[kinds != "points"].itertuples():
         name = f"{paper.DATASET_NAMES[row.dataset]}, {row.metric}, {paper.METHOD_LABELS[row.baseline]}"
-        axes.annotate(name, (row.points, float(row.printed)), xytext=(7, -3), textcoords="offset points", fontsize=7.5)
+        left = float(row.printed) - row.points > 0.15  # above the line: room is on the left
+        place: dict[str, Any] = {"xytext": (-7, 1), "ha": "right"} if left else {"xytext": (8, -6), "ha": "left"}
+        axes.annotate(name, (row.points, float(row.printed)), textcoords="offset points", fontsize=7.5, **place)
     axes.set(xlabel="difference in the tables, points", ylabel="“x % higher” in the text", xlim=(0, top), ylim=(0, top))
     axes.legend(fontsize=8)
     return figure
