@@ -20,6 +20,7 @@ from skimage import transform
 
 from fer_repro import preprocessing as pre
 from fer_repro.data.faces import FaceDataset
+from fer_repro.figures import preprocessing as measures
 
 
 def random_images(*shape: int, seed: int = 0) -> np.ndarray:
@@ -446,3 +447,26 @@ def test_processes_and_threads_at_once_make_one_file(tmp_path) -> None:
 
 def test_no_images_at_all(tmp_path) -> None:
     assert pre.prepared(faces(0), 16, cache_dir=tmp_path).shape == (0, 16, 16)
+
+
+# ------------------------------------------------------------------------------------------ measures of the chapter
+
+
+def test_psnr_of_a_known_error() -> None:
+    assert measures.psnr(np.full((4, 4), 110), np.full((4, 4), 100)) == pytest.approx(20 * math.log10(25.5))
+    assert measures.psnr([1, 2], [1, 2]) == math.inf
+    with pytest.raises(ValueError, match=r"one shape, got \(2,\) and \(3,\)"):
+        measures.psnr([1, 2], [1, 2, 3])
+
+
+def test_edge_strength_of_a_ramp_is_its_slope() -> None:
+    ramp = 3.0 * np.arange(12)[:, None] + 4.0 * np.arange(12)
+    np.testing.assert_allclose(measures.edge_strength(ramp[None])[0, 2:-2, 2:-2], 5.0, rtol=1e-5)
+
+
+def test_radial_power_finds_a_wave_where_it_is() -> None:
+    for size in (48, 128):
+        wave = 100 + 50 * np.cos(2 * np.pi * 10 * np.arange(size) / size) + np.zeros((size, 1))
+        cycles, power = measures.radial_power(np.stack([wave, wave.T, 3 * wave]))
+        assert cycles[power.argmax()] == 10
+        assert power[8:13].sum() > 0.99
