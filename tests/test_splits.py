@@ -1,0 +1,128 @@
+"""The protocols: who is trained on, who is tested, and that nobody is on both sides."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fer_repro import data
+from fer_repro.data import CK_CLASSES, DataError, FaceDataset, splits
+
+
+@pytest.fixture
+def ck():
+    """Return 40 subjects with one to seven sequences of three frames, classes unevenly spread."""
+    rng = np.random.default_rng(1)
+    rows = []
+    for subject in range(100, 140):
+        chosen = rng.choice(7, rng.integers(1, 8), replace=False, p=np.array([3, 1, 4, 2, 5, 2, 6]) / 23)
+        rows += [(subject, 1000 * subject + k, label) for k, label in enumerate(chosen) for _ in range(3)]
+    subject, sequence, labels = np.array(rows).T
+    images = rng.integers(0, 256, (len(rows), 4, 4), dtype=np.uint8)
+    return FaceDataset(images, labels, CK_CLASSES, np.full(len(rows), "train"), subject, sequence, name="ckplus")
+
+
+def people(ds, split):
+    return {s for s, where in zip(ds.subject.tolist(), ds.split.tolist(), strict=True) if where == split}
+
+
+def test_nobody_on_both_sides_and_everybody_tested_once(ck):
+    tested = []
+    for fold in range(splits.FOLDS):
+        ds = splits.protocol(ck, "subjects", fold=fold)
+        train, val, test = (people(ds, s) for s in data.SPLITS)
+        assert train and val and test
+        assert not (train & val or train & test or val & test)
+        assert val == people(splits.protocol(ck, "subjects", fold=(fold + 1) % splits.FOLDS), "test")
+        tested += sorted(test)
+    assert sorted(tested) == sorted(set(ck.subject.tolist()))
+
+
+def test_folds_are_balanced_by_class(ck):
+    folds = splits.subject_folds(ck)
+    counts = np.array([np.bincount(ck.labels[folds == k], minlength=7) for k in range(10)])
+    assert counts.sum(axis=1).max() <= 2 * counts.sum(axis=1).min()
+    random = np.random.default_rng(0).integers(0, 10, 40)[ck.subject - 100]
+    chance = np.array([np.bincount(ck.labels[random == k], minlength=7) for k in range(10)])
+    assert counts.std(axis=0).sum() < chance.std(axis=0).sum()
+
+
+def test_folds_are_fixed(ck):
+    folds = splits.subject_folds(ck)
+    order = np.random.default_rng(5).permutation(len(ck))
+    assert (splits.subject_folds(ck[order]) == folds[order]).all()  # whatever the order
+    assert (splits.subject_folds(ck[2::3]) == folds[2::3]).all()  # whatever the frames a sequence
+    a, b = (splits.protocol(ck, "subjects", seed=s, fold=4).split for s in (0, 1))
+    assert (a == b).all()
+    assert (splits.protocol(ck, "subjects").split == splits.protocol(ck, "subjects", fold=0).split).all()
+
+
+def test_random_frames_leak(ck):
+    ds = splits.protocol(ck, "frames", seed=3)
+    n = len(ck)
+    assert (ds.split == "test").sum() == round(0.3 * n)
+    assert (ds.split == "val").sum() == round(0.1 * (n - round(0.3 * n)))
+    assert splits.shared_subjects(ds)["train", "test"]
+    assert "frames" in splits.LEAKING
+    with pytest.raises(DataError, match="wanted nobody both in train and in val, got"):
+        splits.refuse_shared_subjects(ds)
+    assert (splits.protocol(ck, "frames", seed=3).split == ds.split).all()
+    assert (splits.protocol(ck, "frames", seed=4).split != ds.split).any()
+
+
+def test_official_keeps_what_the_data_set_carries(tiny_fer):
+    ds = splits.protocol(tiny_fer, "official", seed=9)
+    assert ds.fingerprint() == tiny_fer.fingerprint()
+    assert ds.split is not tiny_fer.split
+
+
+def test_shared_subjects_against_a_slow_loop(ck):
+    ds = splits.protocol(ck, "frames")
+    for a, b in [("train", "val"), ("train", "test"), ("val", "test")]:
+        slow = sorted({s for s in people(ds, a) for t in people(ds, b) if s == t})
+        assert splits.shared_subjects(ds).get((a, b), []) == slow
+
+
+def test_the_original_is_left_alone(ck):
+    before = ck.split.copy()
+    splits.protocol(ck, "frames")
+    splits.protocol(ck, "subjects", fold=2)
+    assert (ck.split == before).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("random", {}, "protocol: wanted one of official, subjects, frames, got 'random'"),
+        ("subjects", {"fold": 10}, r"fold: wanted 0\.\.9, got 10"),
+        ("subjects", {"fold": -1}, r"fold: wanted 0\.\.9, got -1"),
+        ("frames", {"fold": 1}, "only the protocol 'subjects' has folds"),
+        ("official", {}, "it has no official split, use 'subjects' or 'frames'"),
+    ],
+)
+def test_refusals(ck, name, options, message):
+    with pytest.raises(ValueError, match=message):
+        splits.protocol(ck, name, **options)
+
+
+def test_data_that_cannot_be_divided(ck, tiny_fer):
+    with pytest.raises(DataError, match="fer2013: wanted every image's subject, got 42 images of unknown people"):
+        splits.protocol(tiny_fer, "subjects", fold=0)
+    with pytest.raises(DataError, match="wanted at least 10 subjects for 10 folds, got 3"):
+        splits.protocol(ck[ck.subject < 103], "subjects", fold=0)
+    with pytest.raises(DataError, match=r"got none in test: the files may be incomplete"):
+        splits.protocol(tiny_fer[tiny_fer.split != "test"], "official")
+
+
+def test_every_data_set_has_a_default():
+    assert set(splits.DEFAULT_PROTOCOL) == set(data.NAMES)
+    assert not set(splits.DEFAULT_PROTOCOL.values()) & splits.LEAKING
+
+
+def test_real_folds(real_data):
+    ds = data.load("ckplus", real_data)
+    folds = splits.subject_folds(ds)
+    counts = np.array([np.bincount(ds.labels[folds == k], minlength=7) for k in range(10)])
+    assert (counts > 0).all()  # each fold tests every class, the 18 sequences of contempt too
+    for fold in range(10):
+        splits.refuse_shared_subjects(splits.protocol(ds, "subjects", fold=fold))
