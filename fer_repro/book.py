@@ -93,7 +93,7 @@ class Edition:
 
 @dataclass(frozen=True)
 class Built:
-    """What a build did."""
+    """What a build did. ``html`` is the folder of the pages, with ``index.html`` in it."""
 
     html: Path | None
     executed: tuple[str, ...]
@@ -184,10 +184,9 @@ def build(
         _remove_orphans(edition)
         written = html and _make_pages(edition, only is not None, force, echo)
     seconds = time.monotonic() - started
-    page = edition.html / "index.html"
     if html:
-        echo(f"book {'written' if written else 'unchanged'}: {page} ({seconds:.0f} s)")
-    return Built(page if html else None, tuple(executed), tuple(reused), bool(written), seconds)
+        echo(f"pages {'written' if written else 'unchanged'}, {seconds:.0f} s in all")
+    return Built(edition.html if html else None, tuple(executed), tuple(reused), bool(written), seconds)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -518,7 +517,8 @@ def _presentation(cell: Any) -> list[str]:
     called = {_called(statement) for statement in statements if not isinstance(statement, ast.Import | ast.ImportFrom)}
     if called and called <= _QUIET:
         return ["remove-input"]
-    return ["hide-input"] if called & _FOLDED else []
+    long_prose = any(_called(found) in _QUIET and (found.end_lineno or 0) - found.lineno > 2 for found in statements)
+    return ["hide-input"] if called & _FOLDED or long_prose else []
 
 
 def _called(statement: ast.stmt) -> str | None:

@@ -107,6 +107,8 @@ async def _visit(port, pages, width, height, theme, ask, pictures, settle, full)
         for name, expression in ask.items():
             tab.visit.answers[name] = await tab.evaluate(expression)
         if pictures is not None:
+            await tab.evaluate("document.querySelectorAll('img').forEach(i => i.loading = 'eager')")
+            await tab.evaluate("Promise.all([...document.images].map(i => i.decode().catch(() => 0))).then(() => 1)")
             where = {"captureBeyondViewport": True}
             if full:
                 tall = await tab.evaluate("document.documentElement.scrollHeight")

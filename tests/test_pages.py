@@ -66,7 +66,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     (root / "notebooks" / "03_center_loss.py").write_text(CHAPTER)
     built = book.build(root=root, echo=lambda line: None)
     assert built.html is not None
-    folder = built.html.parent
+    folder = built.html
     return [folder / name for name in ("notebooks/03_center_loss.html", "intro.html", "glossary.html", "search.html")]
 
 

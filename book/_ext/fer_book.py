@@ -6,6 +6,7 @@ while the page is built), ``findings`` (the state of the ledger). Roles: ``sourc
 
 from __future__ import annotations
 
+import ast
 import base64
 import hashlib
 import html
@@ -144,19 +145,54 @@ def source_pages(app: Sphinx) -> Iterator[tuple[str, dict[str, Any], str]]:
         yield _source_page(place), {"title": place, "body": f"<h1>{title}</h1>{body}", "parents": []}, "page.html"
 
 
+def _index(tree: ast.AST, prefix: str, place: str) -> Iterator[tuple[str, tuple[str, int]]]:
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            yield f"{prefix}.{node.name}", (place, node.lineno)
+            yield from _index(node, f"{prefix}.{node.name}", place) if isinstance(node, ast.ClassDef) else ()
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
+                if isinstance(target, ast.Name):
+                    yield f"{prefix}.{target.id}", (place, node.lineno)
+
+
+def library_index() -> dict[str, tuple[str, int]]:
+    """Every module, function, class, method and constant of the library, with its file and line."""
+    found: dict[str, tuple[str, int]] = {}
+    for path in sorted((ROOT / "fer_repro").rglob("*.py")):
+        place = path.relative_to(ROOT).as_posix()
+        module = place.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+        found[module] = (place, 1)
+        found.update(_index(ast.parse(path.read_text(encoding="utf-8")), module, place))
+    return found
+
+
+def link_to_library(app: Sphinx, env: Any, node: nodes.Element, text: nodes.Node) -> nodes.Node | None:
+    """``{func}`data.load``` leads to the line on the source's page; an unknown name stays a warning."""
+    if node.get("refdomain") != "py" or app.builder.format != "html":
+        return None
+    if not hasattr(app, "fer_library"):
+        app.fer_library = library_index()  # type: ignore[attr-defined]
+    wanted = str(node["reftarget"]).removesuffix("()")
+    library: dict[str, tuple[str, int]] = app.fer_library  # type: ignore[attr-defined]
+    found = {place for name, place in library.items() if name == wanted or name.endswith("." + wanted)}
+    if wanted in library:
+        found = {library[wanted]}
+    if len(found) != 1:
+        return None
+    place, line = found.pop()
+    page = app.builder.get_relative_uri(node["refdoc"], _source_page(place))
+    return nodes.reference("", "", text, refuri=f"{page}#line-{line}", internal=True)
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # What the run records say, filled in when the pages are built
 
 
 def _ledger() -> dict[str, dict[str, Any]]:
-    """Claim id to its row of the ledger; empty as long as there is no ledger."""
-    try:
-        claims = importlib.import_module("fer_repro.claims")
-        results = importlib.import_module("fer_repro.results")
-    except ModuleNotFoundError as error:
-        if not (error.name or "").startswith("fer_repro."):
-            raise
-        return {}
+    """Claim id to its row of the ledger."""
+    from fer_repro import claims, results
+
     frame = claims.ledger(results.load_all())
     if "claim" not in frame.columns:
         frame = frame.reset_index()
@@ -210,7 +246,13 @@ class Findings(SphinxDirective):
         paragraph = nodes.paragraph("", "", classes=["tally"])
         for verdict, count in _tally(rows).items():
             paragraph += [badge(verdict, count), nodes.Text(" ")]
-        return [paragraph]
+        where = next((name for name in sorted(self.env.found_docs) if name.endswith("_ledger")), None)
+        if where is None:
+            return [paragraph]
+        return [
+            paragraph,
+            *self.parse_text_to_nodes(f"Each of them, with its number and its reason, stands in {{doc}}`/{where}`."),
+        ]
 
 
 class RuntimeRole(SphinxRole):
@@ -274,6 +316,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_role("source", SourceRole())
     app.add_role("verdict", VerdictRole())
     app.add_role("runtime", RuntimeRole())
+    app.connect("missing-reference", link_to_library)
     app.connect("config-inited", without_thebe)
     app.connect("html-collect-pages", source_pages)
     app.connect("build-finished", copy_mathjax)
