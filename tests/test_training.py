@@ -1,0 +1,599 @@
+"""The training loop: the same numbers by seed, after a kill, in one process or two."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from fer_repro import metrics, network, results, training
+from fer_repro.center_loss import CenterLoss
+from fer_repro.data.faces import FER_CLASSES, FaceDataset
+from fer_repro.lda import ProjectionLayer
+from fer_repro.recipe import Recipe
+from fer_repro.training import RunInProgress, TrainingError, train
+
+TINY = Recipe("tiny", size=16, epochs=(2, 2), small_epochs=(2, 2), batch_size=16, learning_rate=5e-3)
+SMALL: dict[str, Any] = {"hidden": 8, "growth_rate": 4, "num_layers": 2, "num_features": 16}
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def faces(n: int = 56, classes: int = 4, seed: int = 0) -> FaceDataset:
+    """Noise with a bright patch that tells the class: 16 x 16, four fifths for training."""
+    rng = np.random.default_rng(seed)
+    y = np.arange(n) % classes
+    images = rng.integers(0, 160, (n, 16, 16), dtype=np.uint8)
+    for k in range(n):
+        images[k, 3 * y[k] : 3 * y[k] + 4, 4:12] += 90
+    split = np.array(["train", "train", "train", "val", "test"])[np.arange(n) // classes % 5]
+    return FaceDataset(images, y, FER_CLASSES[:classes], split, name="synthetic")
+
+
+def run(folder: Path | None = None, model: str = "proposed", recipe: Recipe = TINY, **given: Any) -> results.Record:
+    options = given.pop("options", SMALL if model == "proposed" else {})
+    given = {"device": "cpu", "precision": "32-true", "keep": folder is not None, **given}
+    return train(given.pop("faces", faces()), model, recipe, "official", folder=folder, options=options, **given)[0]
+
+
+def course(record: results.Record) -> dict[str, Any]:
+    """What must be equal between two runs of one thing: all but times, memory and machine."""
+    same = ("curves", "best_epoch", "test", "predictions", "parameters", "split", "recipe", "data")
+    curves = [{k: v for k, v in row.items() if k != "seconds"} for row in record["curves"]]
+    return json.loads(json.dumps({**{k: record[k] for k in same}, "curves": curves}))
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Any:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def undisturbed() -> results.Record:
+    torch.set_num_threads(1)
+    return run()
+
+
+# ------------------------------------------------------------------------------------------------------ by seed
+
+
+def test_the_same_seed_gives_the_same_numbers(undisturbed: results.Record) -> None:
+    torch.manual_seed(99)  # what was drawn before must not matter
+    np.random.seed(99)  # noqa: NPY002
+    assert course(run()) == course(undisturbed)
+
+
+def test_another_seed_gives_others(undisturbed: results.Record) -> None:
+    other = run(seed=1)
+    assert other["curves"][0]["train_loss"] != undisturbed["curves"][0]["train_loss"]
+    assert other["split"] == undisturbed["split"]
+
+
+@pytest.mark.parametrize("model", network.NAMES)
+def test_every_network_takes_the_same_course(model: str) -> None:
+    record = run(model=model)
+    assert [(row["epoch"], row["stage"]) for row in record["curves"]] == [(1, 1), (2, 1), (3, 2), (4, 2)]
+    assert record["best_epoch"] in (3, 4)
+    assert record["model"] == model
+    assert sum(map(sum, record["test"]["confusion"])) == record["test"]["n"] == len(record["predictions"]["label"])
+
+
+def test_it_learns() -> None:
+    record = run(recipe=replace(TINY, small_epochs=(12, 8)), faces=faces(200))
+    assert record["curves"][-1]["train_loss"] < record["curves"][0]["train_loss"] / 2
+    assert record["test"]["accuracy"] > 0.7  # chance is 0.25
+
+
+def test_a_record_says_all_that_the_tables_need(undisturbed: results.Record) -> None:
+    r = undisturbed
+    expected = metrics.scores(np.array(r["predictions"]["label"]), np.array(r["predictions"]["predicted"]), 4)
+    assert r["test"]["accuracy"] == pytest.approx(expected["accuracy"], abs=1e-6)
+    assert r["test"]["confusion"] == np.asarray(expected["confusion"]).tolist()
+    assert r["split"] == {"train": 36, "val": 12, "test": 8, "subjects": None, "leaks": False}
+    assert r["variant"] == "growth_rate=4,hidden=8,num_features=16,num_layers=2"
+    assert r["complete"] is True
+    assert (r["device"], r["precision"], r["processes"]) == ("cpu", "32-true", 1)
+    assert r["seconds"] > 0
+    assert r["images_per_second"] > 0
+    assert r["peak_memory_bytes"] > 1e6
+    assert len(r["data"]["fingerprint"]) == 64
+    assert {"code", "versions", "machine", "started", "finished"} <= set(r)
+    assert str(Path.home()) not in json.dumps(r)
+    losses = [row["val_loss"] for row in r["curves"] if row["stage"] == 2]
+    accuracies = [row["val_accuracy"] for row in r["curves"] if row["stage"] == 2]
+    best = max(range(2), key=lambda e: (accuracies[e], -losses[e], -e))
+    assert r["best_epoch"] == 3 + best
+
+
+def test_mixed_precision_trains_too() -> None:
+    record = run(precision="bf16-mixed")
+    assert record["precision"] == "bf16-mixed"
+    assert all(np.isfinite(row["train_loss"]) for row in record["curves"])
+
+
+# -------------------------------------------------------------------------------------------------- mini-batches
+
+
+@pytest.mark.parametrize(("n", "size"), [(40, 16), (48, 16), (7, 16), (16, 1)])
+def test_an_epoch_meets_each_image_at_most_once(n: int, size: int) -> None:
+    batches = training.epoch_batches(n, size, seed=3)
+    seen = torch.cat(batches)
+    assert len(seen.unique()) == len(seen) == (n // size * size or n)
+    assert all(len(b) == min(size, n) for b in batches)
+    assert torch.equal(seen, torch.cat(training.epoch_batches(n, size, seed=3)))
+    if n > 1:
+        assert not torch.equal(seen, torch.cat(training.epoch_batches(n, size, seed=4)))
+
+
+@pytest.mark.parametrize(("world", "n"), [(2, 100), (3, 100), (4, 100), (2, 7)])
+def test_processes_share_each_mini_batch_evenly(world: int, n: int) -> None:
+    whole = training.epoch_batches(n, 16, seed=1)
+    shares = [training.epoch_batches(n, 16, seed=1, rank=r, world=world) for r in range(world)]
+    for number, batch in enumerate(whole):
+        parts = [share[number] for share in shares]
+        assert {len(p) for p in parts} == {len(batch) // world}
+        together = torch.cat(parts)
+        assert len(together.unique()) == len(batch) // world * world
+        assert torch.isin(together, batch).all()
+
+
+def test_seeds_of_epochs_are_all_different() -> None:
+    assert len({training.epoch_seed(seed, epoch) for seed in range(20) for epoch in range(40)}) == 800
+
+
+def test_the_first_blocks_two_forms_train_alike() -> None:
+    """Exact algebra: the loss of every epoch, over all steps, agrees to rounding."""
+    recipe = replace(TINY, dropout=0.0)
+    fast, plain = (run(recipe=recipe, options={**SMALL, "fast": f}) for f in (True, False))
+    for a, b in zip(fast["curves"][:2], plain["curves"][:2]):
+        assert a["train_loss"] == pytest.approx(b["train_loss"], rel=2e-3)
+        assert a["val_loss"] == pytest.approx(b["val_loss"], rel=2e-2)
+
+
+# --------------------------------------------------------------------------------------- center loss and closed forms
+
+
+def test_the_centers_follow_equation_3_through_all_of_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside weight decay, momentum, clipping and lambda, none of which may touch them."""
+    steps: list[int] = []
+    original = CenterLoss.update
+
+    def checked(self: CenterLoss, features: torch.Tensor, labels: torch.Tensor) -> None:
+        if not steps or steps[-1] != features.shape[1]:
+            assert not self.centers.any(), "each stage begins with new centers"
+        else:
+            assert torch.equal(self.centers, kept["centers"]), "something else moved the centers"
+        slow = self.centers.clone()
+        for j in range(len(slow)):
+            mine = features[labels == j]
+            slow[j] -= 0.5 * (slow[j] - mine).sum(0) / (1 + len(mine))
+        original(self, features, labels)
+        torch.testing.assert_close(self.centers, slow, rtol=1e-4, atol=1e-5)
+        kept["centers"] = self.centers.clone()
+        steps.append(features.shape[1])
+
+    kept: dict[str, torch.Tensor] = {}
+    monkeypatch.setattr(CenterLoss, "update", checked)
+    record = run(recipe=replace(TINY, center_weight=0.5))
+    assert steps == [2 * 16] * 4 + [16] * 4  # two batches an epoch: attended rows, then the last layer's input
+    assert record["curves"][0]["center_loss"] > 0
+
+
+def test_lambda_reaches_the_loss_and_not_the_centers(monkeypatch: pytest.MonkeyPatch) -> None:
+    first: dict[float, torch.Tensor] = {}
+    original = CenterLoss.update
+    for weight in (0.003, 5.0):
+
+        def kept(self: CenterLoss, x: torch.Tensor, y: torch.Tensor, weight: float = weight) -> None:
+            original(self, x, y)
+            first.setdefault(weight, self.centers.clone())
+
+        monkeypatch.setattr(CenterLoss, "update", kept)
+        run(recipe=replace(TINY, center_weight=weight))
+    assert torch.equal(first[0.003], first[5.0])
+
+
+@pytest.mark.parametrize(("model", "weight"), [("proposed", 0.0), ("cnn-lstm", 0.5)])
+def test_without_center_loss_there_are_no_centers(model: str, weight: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(CenterLoss, "update", lambda *_: pytest.fail("there must be no centers"))
+    record = run(model=model, recipe=replace(TINY, center_weight=weight))
+    assert {row["center_loss"] for row in record["curves"]} == {0}
+
+
+def test_lda_is_fitted_between_the_stages_and_fixed_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
+    fits, after = [], []
+    fit, epoch = ProjectionLayer.fit, training.Trainer._epoch
+
+    def watched_fit(self: ProjectionLayer, features: torch.Tensor, labels: torch.Tensor) -> None:
+        assert labels.tolist() == faces().part("train").labels.tolist(), "all training images, in order"
+        fit(self, features, labels)
+        fits.append(self.weight.clone())
+
+    def watched_epoch(self: training.Trainer, stage: int, number: int) -> dict[str, Any]:
+        lda = self.model.lda
+        assert isinstance(lda, ProjectionLayer)
+        assert bool(lda.fitted) == (stage == 2)
+        before = self.model.classifier.weight.clone()  # type: ignore[union-attr, operator]
+        row = epoch(self, stage, number)
+        if stage == 2:
+            after.append(lda.weight.clone())
+            assert not torch.equal(before, self.model.classifier.weight)  # type: ignore[union-attr, arg-type]
+        return row
+
+    monkeypatch.setattr(ProjectionLayer, "fit", watched_fit)
+    monkeypatch.setattr(training.Trainer, "_epoch", watched_epoch)
+    run()
+    assert len(fits) == 1
+    assert len(after) == 2
+    assert all(torch.equal(w, fits[0]) for w in after)
+
+
+def test_lda_is_fitted_on_images_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not augmented: here that would blank them."""
+    given: list[torch.Tensor] = []
+    fit = ProjectionLayer.fit
+    monkeypatch.setattr(training, "augment", lambda x, *_, **__: x * 0)
+    monkeypatch.setattr(ProjectionLayer, "fit", lambda self, x, y: (given.append(x.clone()), fit(self, x, y))[1])
+    run()
+    assert given[0].std(0).min() > 0, "every image gave the same features"
+
+
+def test_gradient_passes_through_the_fitted_lda_to_the_cnn(monkeypatch: pytest.MonkeyPatch) -> None:
+    epoch, moved = training.Trainer._epoch, {}
+
+    def watched(self: training.Trainer, stage: int, number: int) -> dict[str, Any]:
+        before = self.model.cnn.blocks[0].convolution.weight.clone()  # type: ignore[union-attr, index]
+        row = epoch(self, stage, number)
+        moved[stage] = not torch.equal(before, self.model.cnn.blocks[0].convolution.weight)  # type: ignore[union-attr, index]
+        return row
+
+    monkeypatch.setattr(training.Trainer, "_epoch", watched)
+    run(recipe=replace(TINY, weight_decay=0.0))
+    assert moved == {1: True, 2: True}
+
+
+def test_the_svm_is_fitted_when_all_training_is_over() -> None:
+    record, model = train(faces(), "cnn-svm", TINY, "official", keep=False, device="cpu", precision="32-true")
+    assert bool(model.fitted)
+    x, _ = training.Images(
+        training.pixels_for(faces().part("test"), TINY), faces().part("test").labels, TINY, torch.device("cpu")
+    ).batch(torch.arange(8))
+    with torch.no_grad():
+        logits, parts = model(x)
+    torch.testing.assert_close(logits, parts["features"] @ model.svm_weight.T + model.svm_bias)  # type: ignore[operator]
+    assert logits.argmax(1).tolist() == record["predictions"]["predicted"]
+
+
+# ------------------------------------------------------------------------------------------ what comes out, and where
+
+
+def test_the_saved_network_gives_the_records_predictions(tmp_path: Path) -> None:
+    record, model = train(faces(), "proposed", TINY, "official", folder=tmp_path, options=SMALL, device="cpu")
+    assert not any(m.training for m in model.modules())
+    (place,) = tmp_path.rglob("best.pt")
+    loaded, description = training.load_model(place)
+    assert not any(m.training for m in loaded.modules())
+    assert training.recipe_of(description) == TINY
+    assert description["classes"] == list(FER_CLASSES[:4])
+    probabilities = training.probabilities(loaded, TINY, faces().part("test"))
+    np.testing.assert_allclose(probabilities.sum(1), 1, rtol=1e-5)
+    assert probabilities.argmax(1).tolist() == record["predictions"]["predicted"]
+    np.testing.assert_allclose(probabilities.max(1), record["predictions"]["confidence"], atol=0.02)
+    assert [p.name for p in place.parent.iterdir() if p.suffix == ".pt"] == ["best.pt"]  # last.pt is done with
+
+
+@pytest.mark.parametrize("content", [b"", b"not a checkpoint", None])
+def test_what_is_no_checkpoint_is_named(content: bytes | None, tmp_path: Path) -> None:
+    path = tmp_path / "best.pt"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(TrainingError, match=r"best.pt: (no such|not a) checkpoint"):
+        training.load_model(path)
+
+
+def test_a_finished_run_is_not_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(tmp_path)
+    (path,) = tmp_path.glob("*/*/*/*.json")
+    before = path.read_bytes()
+    monkeypatch.setattr(training.Trainer, "__init__", lambda *_: pytest.fail("must not begin"))
+    with pytest.raises(FileExistsError, match="a record is never overwritten"):
+        run(tmp_path)
+    assert path.read_bytes() == before
+
+
+def test_a_trial_has_a_place_of_its_own_and_may_be_repeated(tmp_path: Path) -> None:
+    run(tmp_path)
+    for _ in range(2):
+        trial = run(tmp_path, epochs=2, limit=20)
+    assert trial["complete"] is False
+    assert trial["recipe"]["epochs"] == [1, 1]
+    assert trial["split"]["train"] == trial["data"]["limit"] == 20
+    assert [r["path"].split("/")[1] for r in results.load_all(tmp_path)] == ["tiny", "tiny-trial"]
+    assert len(results.load_all(tmp_path, recipe="tiny")) == 1
+
+
+def test_a_live_experiment_leaves_no_trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FER_REPRO_RESULTS", str(tmp_path / "results"))
+    monkeypatch.chdir(tmp_path)
+    run()
+    assert list(tmp_path.iterdir()) == []
+
+
+# ------------------------------------------------------------------------------------------- what survives a kill
+
+KILLED = """
+import os, signal, sys
+sys.path[:0] = [{tests!r}, {root!r}]
+import torch
+torch.set_num_threads(1)
+import test_training as t
+from pathlib import Path
+
+def die_at(step):
+    taken, original = [], t.training.Trainer._step
+    def counted(self, *given):
+        taken.append(1)
+        if len(taken) == step:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return original(self, *given)
+    t.training.Trainer._step = counted
+    t.run(Path({folder!r}) / str(step))
+
+for step in {steps!r}:
+    child = os.fork()
+    if child == 0:
+        die_at(step)
+        os._exit(1)
+    assert os.WIFSIGNALED(os.waitpid(child, 0)[1])
+"""
+
+
+def test_killed_in_mid_epoch_and_started_again_it_ends_with_the_same_numbers(
+    undisturbed: results.Record, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = (2, 4, 5, 8)  # in epoch 1 before any checkpoint, in epoch 2, at the start of stage two, in the last step
+    script = KILLED.format(tests=str(ROOT / "tests"), root=str(ROOT), folder=str(tmp_path), steps=steps)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    taken: list[int] = []
+    step = training.Trainer._step
+    monkeypatch.setattr(training.Trainer, "_step", lambda self, *a: (taken.append(1), step(self, *a))[1])
+    for killed_at, left in zip(steps, (8, 6, 4, 2)):
+        folder = tmp_path / str(killed_at)
+        assert results.load_all(folder) == []
+        taken.clear()
+        again = run(folder)
+        assert len(taken) == left, "it goes on where the last epoch ended"
+        assert course(again) == course(undisturbed)
+        assert len(results.load_all(folder)) == 1
+
+
+def interrupted(folder: Path, monkeypatch: pytest.MonkeyPatch, after: int = 4, **given: Any) -> Path:
+    """Stop a run after some steps, as Ctrl-C does; return its checkpoint."""
+    step, taken = training.Trainer._step, []
+
+    def counted(self: training.Trainer, *a: Any) -> torch.Tensor:
+        taken.append(1)
+        if len(taken) > after:
+            raise KeyboardInterrupt
+        return step(self, *a)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training.Trainer, "_step", counted)
+        with pytest.raises(KeyboardInterrupt):
+            run(folder, **given)
+    (path,) = folder.rglob("last.pt")
+    return path
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"recipe": replace(TINY, learning_rate=1e-3)},
+        {"faces": faces(seed=5)},
+        {"precision": "bf16-mixed"},
+    ],
+    ids=["another recipe", "other faces", "another precision"],
+)
+def test_a_checkpoint_of_something_else_is_not_taken_up(
+    given: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupted(tmp_path, monkeypatch)
+    assert course(run(tmp_path, **given)) == course(run(**given))
+
+
+def test_a_damaged_checkpoint_only_means_to_begin_anew(
+    undisturbed: results.Record, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = interrupted(tmp_path, monkeypatch)
+    path.write_bytes(path.read_bytes()[:1000])
+    assert course(run(tmp_path)) == course(undisturbed)
+    assert "last.pt cannot be read" in capsys.readouterr().err
+
+
+def test_resuming_can_be_declined(undisturbed: results.Record, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    interrupted(tmp_path, monkeypatch)
+    monkeypatch.setattr(training.Trainer, "resume", lambda _: pytest.fail("was declined"))
+    assert course(run(tmp_path, resume=False)) == course(undisturbed)
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), RuntimeError("file write failed")])
+def test_a_full_disk_gives_one_message_and_keeps_the_earlier_checkpoint(
+    error: Exception, undisturbed: results.Record, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = interrupted(tmp_path, monkeypatch)
+    before = path.read_bytes()
+
+    def half(state: Any, where: Path) -> None:
+        Path(where).write_bytes(before[:500])
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "save", half)
+        with pytest.raises(TrainingError, match=r"last.pt: cannot be written \(.*\); is the disk full\?") as caught:
+            run(tmp_path)
+    assert caught.value.__suppress_context__
+    assert path.read_bytes() == before
+    assert not list(tmp_path.rglob("*.tmp"))
+    assert course(run(tmp_path)) == course(undisturbed)  # from the earlier checkpoint, once there is room
+
+
+# ------------------------------------------------------------------------------------------- two at one run
+
+HOLDER = """
+import sys, time
+from filelock import FileLock
+with FileLock(sys.argv[1]):
+    print("held", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_a_run_in_progress_is_left_to_its_process(tmp_path: Path) -> None:
+    what = training.job("synthetic", "proposed", TINY, "official", options=SMALL)
+    place = what.folder(tmp_path)
+    place.mkdir(parents=True)
+    holder = subprocess.Popen([sys.executable, "-c", HOLDER, str(place / "lock")], stdout=subprocess.PIPE, text=True)
+    try:
+        assert holder.stdout is not None
+        assert holder.stdout.readline().strip() == "held"
+        with pytest.raises(RunInProgress, match=r"another process is at this run .*lock is held"):
+            run(tmp_path)
+        assert results.load_all(tmp_path) == []
+        run(tmp_path, seed=1)  # another run is free
+    finally:
+        holder.send_signal(signal.SIGKILL)
+        holder.wait()
+        assert holder.stdout is not None
+        holder.stdout.close()
+    run(tmp_path)  # a dead process holds nothing
+    assert len(results.load_all(tmp_path)) == 2
+
+
+def test_runs_that_must_not_meet_have_different_places(tmp_path: Path) -> None:
+    base: dict[str, Any] = {"dataset": "synthetic", "model": "proposed", "recipe": TINY}
+    others = [
+        *({"seed": 1}, {"model": "cnn-lstm"}, {"epochs": 4}, {"limit": 9}, {"options": {"query": "last"}}),
+        *({"recipe": replace(TINY, name="other")}, {"protocol": "subjects", "fold": 3}, {"dataset": "fer2013"}),
+    ]
+    places = {training.job(**{**base, **o}).folder(tmp_path) for o in [{}, *others]}
+    assert len(places) == len(others)  # a trial by epochs and one by limit share the trial's place
+    assert all(p.is_relative_to(tmp_path / ".runs") for p in places)
+
+
+# --------------------------------------------------------------------------------------------------- two processes
+
+RANK = """
+import os, sys
+sys.path[:0] = [{tests!r}, {root!r}]
+import torch
+torch.set_num_threads(1)
+import test_training as t
+from pathlib import Path
+record, model = t.train(t.faces(), "proposed", t.PLAIN, "official", folder=Path({folder!r}), options=t.NO_CHANCE,
+                        device="cpu", precision="32-true")
+torch.save((record, model.state_dict()), Path({folder!r}) / ("rank" + os.environ["RANK"] + ".pt"))
+"""
+PLAIN = replace(TINY, dropout=0.0, rotate=0.0, flip=0.0, brightness=0.0, center_weight=0.01)
+NO_CHANCE = {**SMALL, "norm": "none"}  # batch norm would see half a mini-batch in each of two processes
+
+
+def test_two_processes_train_the_same_model(tmp_path: Path) -> None:
+    script = tmp_path / "rank.py"
+    script.write_text(RANK.format(tests=str(ROOT / "tests"), root=str(ROOT), folder=str(tmp_path)), encoding="utf-8")
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(script)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(launcher, capture_output=True, text=True, check=False, env=environment, timeout=240)
+    assert done.returncode == 0, done.stderr[-3000:]
+    (one, weights), (other, others) = (torch.load(tmp_path / f"rank{r}.pt", weights_only=True) for r in (0, 1))
+    assert one["processes"] == 2
+    # the ranks hold one network and see one course
+    for name, value in weights.items():
+        torch.testing.assert_close(value, others[name], rtol=0, atol=0, msg=lambda m, n=name: f"{n}: {m}")
+    assert course(one) == course(other)
+    assert len(results.load_all(tmp_path)) == 1
+    # and it is the network of one process: in stage one to rounding, batch norm stands only in stage two
+    alone = run(recipe=PLAIN, options=NO_CHANCE)
+    for a, b in zip(one["curves"][:2], alone["curves"][:2]):
+        assert a["stage"] == b["stage"] == 1
+        for key in ("train_loss", "center_loss", "val_loss"):
+            assert a[key] == pytest.approx(b[key], rel=1e-4), key
+        assert a["train_accuracy"] == b["train_accuracy"]
+    assert one["split"] == alone["split"]
+
+
+# ---------------------------------------------------------------------------------------------------- bad input
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"epochs": 1}, "epochs: wanted at least 2, one before and one after LDA is fitted, got 1"),
+        ({"limit": 1}, "limit: wanted at least 2 training images, got 1"),
+        ({"seed": -1}, "seed: wanted a number of at least 0, got -1"),
+        ({"model": "resnet"}, "no network is named 'resnet'"),
+        ({"options": {"depth": 3}}, "unknown option"),
+    ],
+)
+def test_what_cannot_be_trained_is_named(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        run(**given)
+
+
+def test_an_unknown_protocol_is_refused() -> None:
+    with pytest.raises(ValueError, match="protocol: wanted one of official, subjects, frames, got 'tenfold'"):
+        train(faces(), "proposed", TINY, "tenfold", keep=False)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_named() -> None:
+    with pytest.raises(TrainingError, match="CUDA was asked for, and torch finds no GPU; try --device cpu"):
+        run(device="cuda")
+
+
+def test_divergence_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "augment", lambda x, *_, **__: x * float("nan"))
+    with pytest.raises(TrainingError, match="epoch 1: the loss is nan: training diverged"):
+        run()
+
+
+def test_errors_leave_the_run_free_for_another_attempt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "augment", lambda x, *_, **__: x * float("nan"))
+        with pytest.raises(TrainingError):
+            run(tmp_path)
+    assert results.load_all(tmp_path) == []
+    run(tmp_path)
+
+
+# ------------------------------------------------------------------------------------------------- one vote a sequence
+
+
+def test_sequences_are_scored_by_one_vote_each() -> None:
+    n = 6
+    ds = FaceDataset(
+        np.zeros((n, 4, 4), np.uint8),
+        np.array([0, 0, 0, 1, 1, 1]),
+        FER_CLASSES[:2],
+        np.full(n, "test"),
+        np.array([7] * 3 + [8] * 3),
+        np.array([1] * 3 + [2] * 3),
+        "ckplus",
+    )
+    found = training.sequence_scores(ds, np.array([0, 1, 0, 0, 0, 1]), np.full(n, 0.5))
+    assert found is not None
+    assert found["n"] == 2
+    assert found["predicted"] == [0, 0]
+    assert found["accuracy"] == 0.5
+    assert training.sequence_scores(faces(), np.zeros(56, np.int64), np.zeros(56)) is None
