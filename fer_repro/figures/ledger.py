@@ -1,0 +1,199 @@
+"""The ledger as a page: one table that can be filtered without a network, and read without JavaScript.
+
+Plain HTML with a few lines of style and script inside it. Every row links to its chapter, to the paper and to the runs
+it rests on, which are listed below the table.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from fer_repro import paper
+from fer_repro.figures import VERDICTS, verdict_sign
+
+Record = Mapping[str, Any]
+
+_STYLE = """
+.ledger-tools{display:flex;flex-wrap:wrap;gap:.5rem 1rem;align-items:end;margin:0 0 .8rem}
+.ledger-tools[hidden]{display:none}
+.ledger-tools label{display:flex;flex-direction:column;font-size:.86em;gap:.15rem}
+.ledger-tools input,.ledger-tools select{font:inherit;color:inherit;background:var(--pst-color-background,transparent);
+border:1px solid var(--fer-line,#888);border-radius:.3rem;padding:.25rem .5rem;max-width:100%}
+.ledger-count{font-size:.9em;margin:0}
+.ledger-scroll{overflow-x:auto;max-width:100%}
+.ledger-scroll:focus-visible{outline:2px solid var(--pst-color-primary,#136988)}
+table.ledger{border-collapse:collapse;width:100%;font-size:.86em;line-height:1.4}
+table.ledger th,table.ledger td{text-align:left;vertical-align:top;padding:.45rem .5rem;min-width:0;
+border-bottom:1px solid var(--fer-line,#8886)}
+table.ledger th{position:sticky;top:0;background:var(--pst-color-background,inherit)}
+table.ledger td.number{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}
+table.ledger code{white-space:nowrap;background:none;border:0;padding:0;font-size:.94em;color:inherit}
+table.ledger tr[hidden]{display:none}
+table.ledger .why{min-width:16em}
+table.ledger .beside{display:block;opacity:.85;font-style:italic}
+@media (max-width:36rem){table.ledger thead{position:absolute;clip-path:inset(50%);height:1px;overflow:hidden}
+table.ledger tr{display:block;border:1px solid var(--fer-line,#888);border-radius:.4rem;
+margin:0 0 .7rem;padding:.3rem .5rem}
+table.ledger td{display:block;border:0;padding:.12rem 0;text-align:left!important}
+table.ledger td[data-name]::before{content:attr(data-name) ": ";font-weight:600}
+table.ledger .why{min-width:0}}
+"""
+
+_SCRIPT = """
+(function(){
+  var box=document.currentScript.closest('.ledger-page'); if(!box) return;
+  var tools=box.querySelector('.ledger-tools'), rows=[].slice.call(box.querySelectorAll('tbody tr[data-verdict]'));
+  var text=tools.querySelector('input'), selects=[].slice.call(tools.querySelectorAll('select'));
+  var count=tools.querySelector('.ledger-count');
+  function filter(){
+    var words=text.value.toLowerCase().split(/\\s+/).filter(Boolean), shown=0;
+    rows.forEach(function(row){
+      var all=row.textContent.toLowerCase();
+      var fits=words.every(function(w){return all.indexOf(w)>=0})&&
+        selects.every(function(s){return !s.value||row.getAttribute('data-'+s.name)===s.value});
+      row.hidden=!fits; if(fits) shown++;
+    });
+    count.textContent=shown+' of '+rows.length+' claims';
+  }
+  tools.hidden=false; text.addEventListener('input',filter);
+  selects.forEach(function(s){s.addEventListener('change',filter)}); filter();
+})();
+"""
+
+_KINDS = {
+    "cell": "numbers in tables",
+    "percent": "“x % higher”",
+    "order": "orders of methods",
+    "ablation": "ablations",
+    "mechanism": "mechanisms",
+    "announced": "announced",
+}
+
+
+def page(table: pd.DataFrame) -> str:
+    """Return the ledger as HTML: tools to filter (shown by the script only), and the table.
+
+    Parameters
+    ----------
+    table : DataFrame
+        :func:`fer_repro.claims.ledger`.
+    """
+    kinds = {c.id: c.kind for c in paper.CLAIMS}
+    body = "\n".join(_row(row, kinds.get(str(row["claim"]), "")) for row in table.to_dict("records"))
+    heads = "".join(
+        f'<th scope="col">{h}</th>'
+        for h in ("Claim", "What it says", "Paper", "Ours [95 %]", "Verdict", "Why", "Runs", "Where")
+    )
+    return (
+        f'<div class="ledger-page"><style>{_STYLE}</style>{_tools(table)}'
+        '<div class="ledger-scroll" tabindex="0" role="region" aria-label="All claims and verdicts">'
+        f'<table class="ledger"><thead><tr>{heads}</tr></thead><tbody>\n{body}\n</tbody></table></div>'
+        f"<script>{_SCRIPT}</script></div>"
+    )
+
+
+def _tools(table: pd.DataFrame) -> str:
+    verdicts = [v for v in VERDICTS if (table["verdict"] == v).any()]
+    choices = {"verdict": {v: v for v in verdicts}, "kind": _KINDS, "data": paper.DATASET_NAMES}
+    selects = "".join(
+        f'<label>{name.capitalize()}<select name="{name}"><option value="">all</option>'
+        + "".join(f'<option value="{html.escape(k)}">{html.escape(v)}</option>' for k, v in options.items())
+        + "</select></label>"
+        for name, options in choices.items()
+    )
+    return (
+        '<div class="ledger-tools" hidden><label>Search<input type="search" placeholder="f1, bilstm, I2 …"></label>'
+        f'{selects}<p class="ledger-count" role="status" aria-live="polite"></p></div>'
+    )
+
+
+def _row(row: dict[str, Any], kind: str) -> str:
+    claim, verdict = str(row["claim"]), str(row["verdict"])
+    data = "FER" if "on FER2013" in row["statement"] else "CK" if "on CK+" in row["statement"] else ""
+    look = f"verdict verdict-{VERDICTS.get(verdict, 'none')}"
+    badge = f'<span class="{look}">{verdict_sign(verdict)} {html.escape(verdict)}</span>'
+    if row["evidence"]:
+        badge += f"<br>{html.escape(str(row['evidence']))}"
+    beside = f'<span class="beside">Beside: {html.escape(row["beside"])}</span>' if row["beside"] else ""
+    related = f"<br>{html.escape(', '.join(row['related']))}" if row["related"] else ""
+    cells = [
+        f'<td><code id="{anchor(claim)}">{html.escape(claim)}</code>{related}</td>',
+        f"<td>{html.escape(row['statement'])}</td>",
+        f'<td class="number" data-name="Paper">{_number(row["paper"])}</td>',
+        f'<td class="number" data-name="Ours">{_interval(row)}</td>',
+        f"<td>{badge}</td>",
+        f'<td class="why" data-name="Why">{html.escape(row["reason"])}{beside}</td>',
+        f'<td data-name="Runs">{_runs(row)}</td>',
+        f'<td data-name="Where"><a href="{paper.URL}">{html.escape(row["where"])}</a><br>'
+        f'<a href="{html.escape(row["chapter"])}.html">chapter {html.escape(row["chapter"])}</a></td>',
+    ]
+    return f'<tr data-verdict="{html.escape(verdict)}" data-kind="{kind}" data-data="{data}">{"".join(cells)}</tr>'
+
+
+def _number(value: Any) -> str:
+    return "–" if value is None or pd.isna(value) else f"{value:.2f}"
+
+
+def _interval(row: Mapping[str, Any]) -> str:
+    if row["ours"] is None or pd.isna(row["ours"]):
+        return "–"
+    return f"{row['ours']:.2f}<br>[{row['low']:.2f}, {row['high']:.2f}]"
+
+
+def _runs(row: Mapping[str, Any]) -> str:
+    if not row["records"]:
+        return "–"
+    first = row["records"][0]
+    return f'<a href="#{anchor(_group(first))}">{len(row["records"])}</a>' + (
+        f"<br>{html.escape(str(row['recipe']))}" if row["recipe"] else ""
+    )
+
+
+def anchor(name: str) -> str:
+    """Return an id for HTML: letters, digits and hyphens."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+
+
+def _group(path: str) -> str:
+    """The folder of a record: its data set, recipe and model."""
+    return path.rpartition("/")[0]
+
+
+def runs(records: Sequence[Record]) -> str:
+    """Return the run records as HTML: one folded list for each data set, recipe and model, with the files' names.
+
+    Nothing is left out: trials, variants and runs on leaking splits are listed too, with the reason why they do not
+    count.
+    """
+    from fer_repro import claims
+
+    groups: dict[str, list[Record]] = {}
+    for record in records:
+        groups.setdefault(_group(str(record["path"])), []).append(record)
+    parts = []
+    for group, members in groups.items():
+        items = "".join(_run(record, claims.ineligible(record)) for record in members)
+        head = f"<summary><code>results/{html.escape(group)}</code>, {len(members)} runs</summary>"
+        parts.append(f'<details id="{anchor(group)}">{head}<ul>{items}</ul></details>')
+    opened = (
+        "<script>(function(){function open(){var e=location.hash&&document.getElementById(location.hash.slice(1));"
+        "if(e&&e.tagName==='DETAILS')e.open=true}window.addEventListener('hashchange',open);open()})()</script>"
+    )
+    return "\n".join(parts) + opened if parts else "<p>There are no run records yet.</p>"
+
+
+def _run(record: Record, why_not: str | None) -> str:
+    test, code = record["test"], record.get("code") or {}
+    commit = str(code.get("commit") or "")[:10]
+    said = (
+        f"accuracy {100 * test['accuracy']:.2f} % of {test['n']:,}, {record['seconds'] / 60:.0f} minutes, "
+        f"best epoch {record['best_epoch']}"
+    )
+    said += f", commit <code>{html.escape(commit)}</code>" if commit else ""
+    said += f". Not counted: {html.escape(why_not)}" if why_not else ""
+    return f"<li><code>{html.escape(str(record['path']).rpartition('/')[2])}</code>: {said}</li>"
