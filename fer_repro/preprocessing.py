@@ -170,14 +170,16 @@ def normalize_batch(x: torch.Tensor, scale: float = 1.0, lam: float = 0.0, eps: 
         If ``x`` is not four-dimensional, or a parameter is out of range.
     """
     if x.ndim != 4:
-        raise ValueError(f"normalize_batch: wanted a tensor (B, C, H, W), got {tuple(x.shape)}; add the missing axis")
+        raise ValueError(f"normalize_batch: wanted (B, C, H, W), got {tuple(x.shape)}")
     _check_equation(scale, lam, eps)
     flat = x.flatten(1).float()  # (B, C·H·W)
-    flat = flat - flat[:, :1]  # Eq. 1 does not feel a shift; now a constant image is exactly zero in float32, too
+    # Eq. 1 does not feel a shift, and this one makes constant images exact
+    flat = flat - flat[:, :1]
     # Paper: Sec. III-A, Eq. 1
     d = flat - flat.mean(dim=1, keepdim=True)
     variance = d.square().mean(dim=1, keepdim=True)
-    contrast = (lam + variance).clamp_min(eps**2).sqrt()  # max(ε, √·), with a finite gradient at 0
+    # max(ε, √·), with a finite gradient at 0
+    contrast = (lam + variance).clamp_min(eps**2).sqrt()
     return (d * (scale / contrast)).reshape(x.shape)
 
 
@@ -468,7 +470,8 @@ def _normalize_step(shape: tuple[int, ...], dtype: Any, s: float, lam: float, ep
     def grey_levels(X: Array, out: Array) -> None:
         """Eq. 1 for uint8: sums of whole numbers are exact, and 256 levels make a table."""
         X, out = X.reshape(rows, -1), out.reshape(rows, -1)  # (H, W) or (H, 3W)
-        n, total, squares = X.size, round(cv2.sumElems(X)[0]), round(cv2.norm(X, cv2.NORM_L2SQR))
+        n, total = X.size, round(cv2.sumElems(X)[0])
+        squares = round(cv2.norm(X, cv2.NORM_L2SQR))
         variance = (n * squares - total * total) / (n * n)
         # Paper: Sec. III-A, Eq. 1
         table = s * (_GREY_LEVELS - total / n) / max(eps, math.sqrt(lam + variance))
@@ -476,11 +479,12 @@ def _normalize_step(shape: tuple[int, ...], dtype: Any, s: float, lam: float, ep
 
     def any_range(X: Array, out: Array) -> None:
         with np.errstate(invalid="ignore"):  # infinities get their own message
-            d = X.astype(np.float64) - np.float64(X.flat[0])  # Eq. 1 does not feel a shift; makes constant images exact
+            # Eq. 1 does not feel a shift, and this one makes constant images exact
+            d = X.astype(np.float64) - np.float64(X.flat[0])
             d -= d.mean()
             variance = np.square(d).mean()
         if not math.isfinite(variance):
-            raise ValueError("images: wanted finite values, got an image with NaN or infinity; clean it first")
+            raise ValueError("images: wanted finite values, got NaN or infinity; clean them first")
         # Paper: Sec. III-A, Eq. 1
         np.multiply(d, s / max(eps, math.sqrt(lam + variance)), out=out, casting="same_kind")
 
