@@ -225,6 +225,7 @@ class Evaluation:
     def __init__(self, records: Iterable[Record]) -> None:
         self.records = list(records)
         self.runs = collect(self.records)
+        self.leaks = leaking(self.records)
         self._drawn: dict[tuple[str, str], dict[str, dict[str, NDArray[np.float64]]]] = {}
 
     def drawn(self, ds: str, recipe: str, model: str) -> dict[str, NDArray[np.float64]]:
@@ -317,8 +318,7 @@ class Evaluation:
         """Say what is shown beside and never a verdict: the leaking split, the test set without duplicates."""
         said = []
         if metric == "accuracy" and ds == "CK":
-            leaks = leaking(self.records)
-            leaks = leaks[(leaks["model"] == model) & (leaks["dataset"] == "ckplus")]
+            leaks = self.leaks[(self.leaks["model"] == model) & (self.leaks["dataset"] == "ckplus")]
             said += [
                 f"{row.accuracy:.1f} % of frames on the leaking split over frames ({row.recipe}, {row.runs} runs)"
                 for row in leaks.itertuples()

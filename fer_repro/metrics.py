@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import sparse, stats
+from scipy import sparse
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -460,6 +460,8 @@ def spread(values: ArrayLike, confidence: float = 0.95) -> dict[str, float]:
     dict
         ``n, mean, sd, low, high``; sd, low and high are nan for a single run.
     """
+    from scipy import stats  # late: half of this module's import time
+
     _check_confidence(confidence)
     x = np.asarray(values, dtype=np.float64)
     if x.ndim != 1 or not x.size:
@@ -474,6 +476,8 @@ def spread(values: ArrayLike, confidence: float = 0.95) -> dict[str, float]:
 
 def rank_agreement(first: ArrayLike, second: ArrayLike) -> float:
     """Return Kendall's τ-b of two rankings of the same methods: 1 same order, -1 reversed, nan if one is all ties."""
+    from scipy import stats
+
     x, y = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
     if x.shape != y.shape or x.size < 2:
         raise ValueError(f"wanted two lists of the same methods, two or more, got {x.size} and {y.size}")
