@@ -366,15 +366,36 @@ def ledger(check: bool, write: bool, results_dir: Path | None) -> None:
 
     found = claims.ledger(results.load_all(results_dir))
     if write:
-        for path in claims.write():
-            click.echo(f"written: {path}")
+        changed = claims.write(_pages_with_findings(), found)
+        click.echo("\n".join(f"written: {path}" for path in changed) or "README and book agree already")
     elif check:
-        problems = claims.check()
-        if problems:
+        if problems := claims.check(_pages_with_findings(), found):
             raise click.ClickException("; ".join(problems))
         click.echo("README and book agree with the records")
     else:
-        click.echo(claims.as_text(found))
+        click.echo(_ledger_text(found))
+        click.echo(", ".join(f"{n} {verdict}" for verdict, n in claims.tally(found).items() if n))
+
+
+def _pages_with_findings() -> list[Path]:
+    """Return the committed pages that repeat the ledger's summary: those with its markers."""
+    from fer_repro import claims, results
+
+    checkout = results.root().parent if not (Path.cwd() / "README.md").is_file() else Path.cwd()
+    pages = [checkout / "README.md", *sorted((checkout / "book").glob("*.md"))]
+    found = [p for p in pages if p.is_file() and claims.BEGIN in p.read_text(encoding="utf-8")]
+    if not found:
+        raise click.ClickException(f"no README.md with the ledger's markers in {checkout}: run this in the checkout")
+    return found
+
+
+def _ledger_text(found: Any) -> str:
+    lines = [f"{'claim':28} {'paper':>7} {'ours':>7} {'95 % interval':>16} {'runs':>4}  verdict"]
+    for row in found.itertuples():
+        paper, ours = (f"{v:7.2f}" if v == v else "       " for v in (row.paper, row.ours))
+        interval = f"[{row.low:6.2f}, {row.high:6.2f}]" if row.low == row.low else ""
+        lines.append(f"{row.claim:28} {paper} {ours} {interval:>16} {row.runs:4}  {row.verdict}: {row.reason}")
+    return "\n".join(lines)
 
 
 @main.command()
