@@ -394,11 +394,10 @@ class Trainer:
         features = torch.cat([parts[wanted].cpu() for _, parts in self._forward(self.images["train"])])
         self.model.fit_stage(features, self.images["train"].labels.cpu())  # type: ignore[operator]
 
-    @torch.no_grad()
     def _forward(self, images: Images) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
         self.model.eval()
         for x, _ in images.in_order():
-            with self.fabric.autocast():
+            with torch.no_grad(), self.fabric.autocast():
                 logits, parts = self.model(x.contiguous(memory_format=torch.channels_last))
             yield logits.float(), parts
 
