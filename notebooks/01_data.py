@@ -124,8 +124,8 @@ figures.table(
 
 # %%
 named, labels = set(paper.STATED_CLASSES), set(data.CK_CLASSES)
-print("named by the paper, without a label in CK+:", *(named - labels))
-print("labelled in CK+, not named by the paper:   ", *(labels - named))
+print("named, and not labelled in CK+:", *(named - labels))
+print("labelled in CK+, and not named:", *(labels - named))
 
 # %% [markdown]
 # ## Our decisions
@@ -163,7 +163,8 @@ figures.show(
 
 # %%
 faces = data.load(dataset, data_dir)
-divided = splits.protocol(faces, splits.DEFAULT_PROTOCOL[dataset], seed=seed, fold=0 if dataset == "ckplus" else None)
+name, fold = splits.DEFAULT_PROTOCOL[dataset], 0 if dataset == "ckplus" else None
+divided = splits.protocol(faces, name, seed=seed, fold=fold)
 divided.images.shape, divided.classes
 
 # %%
@@ -194,13 +195,13 @@ figures.say(
 # must find the same as the library's count:
 
 # %%
-slow = {split: dict.fromkeys(divided.classes, 0) for split in ("train", "val", "test")}
+slow = {split: dict.fromkeys(divided.classes, 0) for split in data.SPLITS}
 for label, split in zip(divided.labels, divided.split):
     slow[str(split)][divided.classes[label]] += 1
 assert slow == divided.counts()
 
 # %%
-official = pd.DataFrame(fer2013.OFFICIAL, index=list(data.FER_CLASSES))
+official = pd.DataFrame(fer2013.OFFICIAL, index=pd.Index(data.FER_CLASSES, name="expression"))
 official["share"] = official.sum(axis=1) / official.to_numpy().sum()
 official["CK+ sequences"] = pd.Series(labelled)
 official.loc["contempt", "CK+ sequences"] = labelled["contempt"]
@@ -249,9 +250,12 @@ figures.show(
 
 # %%
 rest = synthetic.landmarks({})
-moved = {f"AU{unit}": synthetic.landmarks({unit: 1.0}) for unit in (4, 12, 15, 26)}
-parts = ("brow_inner_y", "lid_upper", "corner_x", "corner_y", "lip_low_y", "chin_y")
-pd.DataFrame({unit: {p: at[p][0] - rest[p][0] for p in parts} for unit, at in moved.items()}).round(3)
+parts = ["brow_inner_y", "corner_x", "corner_y", "lip_low_y", "chin_y"]
+change = {}
+for unit in (4, 12, 15, 26):
+    moved = synthetic.landmarks({unit: 1.0})
+    change[f"AU{unit}"] = {part: moved[part][0] - rest[part][0] for part in parts}
+pd.DataFrame(change).round(3)
 
 # %%
 figures.show_source(portrait.landmarks, fold=True, name="code-landmarks")
@@ -306,9 +310,10 @@ figures.show(
 
 # %%
 drawn = data.load("synthetic", n=2800, seed=seed)
-people = {split: set(drawn.part(split).subject.tolist()) for split in ("train", "val", "test")}
-assert not (people["train"] & people["val"] or people["train"] & people["test"] or people["val"] & people["test"])
-{split: (len(who), len(drawn.part(split))) for split, who in people.items()}  # people, images
+people = {s: set(drawn.part(s).subject.tolist()) for s in data.SPLITS}
+assert not people["train"] & people["val"]
+assert not people["test"] & (people["train"] | people["val"])
+{split: len(who) for split, who in people.items()}
 
 # %% [markdown]
 # With `sequences=6`, each subject moves from neutral to the apex in six frames, as in CK+, and all frames carry the
