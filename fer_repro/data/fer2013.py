@@ -123,8 +123,9 @@ def find(path: Path) -> Found:
 
 
 def _one_csv(place: Files) -> Found | None:
+    tables = [n for n in place.names if n[-4:].lower() == ".csv"]
     for wanted in ("fer2013.csv", "icml_face_data.csv"):
-        for name in place.names:
+        for name in tables:
             if _base(name) == wanted:
                 return Found(wanted, place, [name], partial(_read_csv, place, [(name, None)], wanted))
     alone = place.names[0] if len(place.names) == 1 else ""
@@ -148,7 +149,7 @@ def _archived_csv(place: Files) -> Found | None:
 def _csv_pair(place: Files) -> Found | None:
     if isinstance(place, files.One) and place.names[0].lower() in ("train.csv", "test.csv"):
         return next(f for f in (_one_csv(p) or _csv_pair(p) for p in files.opened(place.path)) if f)
-    by_name = {_base(n): n for n in place.names}
+    by_name = {_base(n): n for n in place.names if n[-4:].lower() == ".csv"}
     train, test = by_name.get("train.csv"), by_name.get("test.csv")
     if train is None and test is None:
         return None
@@ -167,8 +168,7 @@ _IMAGE = re.compile(r"(?:.*/)?([^/]+)/([^/]+)/([^/]+)\.(?:jpe?g|png|bmp)", re.IG
 
 def _image_folder(place: Files) -> Found | None:
     matches = [(n, m) for n in place.names if (m := _IMAGE.fullmatch(n)) and m[2].lower() in FOLDERS]
-    splits = [usage for _, m in matches if (usage := _usage(m)) is not None]
-    if not splits:
+    if not any(_usage(m) for _, m in matches):
         if matches and any(m[1].lower() in ("train", "test", "val", "validation") for _, m in matches):
             raise DataError(
                 f"{files.shown(place, matches[0][0])}: the official split is not known. Wanted file names that begin "
@@ -180,13 +180,12 @@ def _image_folder(place: Files) -> Found | None:
     return Found("image folder", place, names, partial(_read_images, place, [m for _, m in matches]))
 
 
+_USAGE_OF = {usage.lower(): usage for usage in USAGES}
+
+
 def _usage(match: re.Match[str]) -> str | None:
     """Return the official split that an image's file name carries, or its folder's."""
-    for text in (match[3].split("_")[0], match[1]):
-        for usage in USAGES:
-            if text.lower() == usage.lower():
-                return usage
-    return None
+    return _USAGE_OF.get(match[3].partition("_")[0].lower()) or _USAGE_OF.get(match[1].lower())
 
 
 # -------------------------------------------------------------------------------------------------- image folders
