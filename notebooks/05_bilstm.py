@@ -471,7 +471,6 @@ def accuracy(network, x, y):
 rows = [
     (
         name,
-        r.recurrence.num_features,
         sum(p.numel() for p in r.recurrence.parameters()),
         100 * accuracy(r, held, y_held),
     )
