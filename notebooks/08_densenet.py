@@ -223,9 +223,9 @@ first = {name: values[:, 0].mean() for name, values in found.items()}
 figures.say(
     "At the first layer it is "
     + ", ".join(f"{value:.1f} times the last one's ({name})" for name, value in first.items())
-    + ". Batch normalisation keeps even the chain from fading, but its gradients differ most from layer to layer, and with "
-    "them the pace at which layers learn. Connections make them even: an early layer's maps reach the output directly "
-    "*and* through all later layers."
+    + ". Batch normalisation keeps even the chain from fading, but its gradients differ most from layer to layer, and "
+    "with them the pace at which layers learn. Connections make them even: an early layer's maps reach the output "
+    "directly *and* through all later layers."
 )
 
 # %% [markdown]
