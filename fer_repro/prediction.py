@@ -10,10 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fer_repro import training
-from fer_repro.data.detection import crop, find_faces
+from fer_repro.data.detection import SIDE, cut, find_faces
 from fer_repro.data.faces import FaceDataset
-
-SIDE = 48  # training faces were 48x48 before preprocessing, whatever size the network takes
 
 
 class PredictionError(ValueError):
@@ -65,7 +63,7 @@ class Predictor:
                 f"{path}: no face found in {grey.shape[1]}x{grey.shape[0]} pixels; if it is a face already cut out, "
                 "use --whole"
             )
-        cuts = [cv2.resize(grey, (SIDE, SIDE), interpolation=cv2.INTER_AREA) if whole else crop(grey, b) for b in boxes]
+        cuts = [cv2.resize(grey, (SIDE, SIDE), interpolation=cv2.INTER_AREA) if whole else cut(grey, b) for b in boxes]
         n = len(cuts)
         faces = FaceDataset(np.stack(cuts), np.zeros(n, np.int64), self.classes, np.full(n, "test"))
         found = training.probabilities(self.model, self.recipe, faces)

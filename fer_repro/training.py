@@ -654,8 +654,8 @@ def probabilities(model: nn.Module, recipe: Recipe, faces: FaceDataset, device: 
 
 def recipe_of(description: Mapping[str, Any]) -> Recipe:
     """Return the Recipe that a record or checkpoint describes."""
-    values = dict(description["recipe"])
-    return Recipe(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in description["recipe"].items()}
+    return Recipe(**values)
 
 
 def sequence_scores(

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import re
-import threading
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -20,12 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import cache, files
+from .detection import SIDE, cut, find_face
 from .faces import CK_CLASSES, DataError, FaceDataset
 from .files import Files
 
 log = logging.getLogger(__name__)
 
-SIDE = 48
+
 FOLDERS = {**{name: name for name in CK_CLASSES}, "angry": "anger", "happy": "happiness", "sad": "sadness"}
 # Sequences by class, in the order of CK_CLASSES (Lucey et al. 2010, Table 3); the audit compares with them.
 OFFICIAL = (45, 18, 59, 25, 69, 28, 83)
@@ -284,36 +284,3 @@ def _cut_all(found: Found, margin: float) -> tuple[NDArray[np.uint8], dict[int, 
 
     uncut = files.parallel(one, sequences.values()).count(False)
     return images, dict(sorted(faults.items())), uncut
-
-
-class _Detector(threading.local):
-    """A thread's own detector: OpenCV's may not be shared."""
-
-    def __init__(self) -> None:
-        folder = cv2.data.haarcascades  # type: ignore[attr-defined]  # OpenCV 4; 5 has neither it nor the files
-        self.cascade = cv2.CascadeClassifier(folder + "haarcascade_frontalface_default.xml")
-
-
-_detector = _Detector()
-
-
-def find_face(image: NDArray[np.uint8]) -> tuple[int, int, int, int] | None:
-    """Return the largest frontal face in a grey image (H, W) as left, top, width, height in pixels, or None."""
-    smallest = max(24, min(image.shape) // 4)  # a sequence's subject fills a good part of the frame
-    boxes = _detector.cascade.detectMultiScale(image, 1.1, 5, minSize=(smallest, smallest))
-    found = [(int(x), int(y), int(w), int(h)) for x, y, w, h in boxes]
-    return max(found, key=lambda b: (b[2] * b[3], b), default=None)
-
-
-def cut(image: NDArray[np.uint8], box: tuple[int, int, int, int] | None, margin: float) -> NDArray[np.uint8]:
-    """Cut ``box``, widened by ``margin``, from a grey image (or its largest centred square) and bring it to 48×48."""
-    height, width = image.shape
-    if box is None:
-        side = min(height, width)
-        left, top, right, bottom = (width - side) // 2, (height - side) // 2, (width + side) // 2, (height + side) // 2
-    else:
-        x, y, w, h = box
-        left, top = max(0, round(x - margin * w)), max(0, round(y - margin * h))
-        right, bottom = min(width, round(x + w + margin * w)), min(height, round(y + h + margin * h))
-    face = image[top:bottom, left:right]
-    return np.asarray(cv2.resize(face, (SIDE, SIDE), interpolation=cv2.INTER_AREA), np.uint8)

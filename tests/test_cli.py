@@ -1,0 +1,65 @@
+"""The command line: what it offers, and that a user's mistakes end in one line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from fer_repro import cli, network, recipe, results
+
+
+def run(*arguments: str) -> tuple[int, str, str]:
+    done = CliRunner().invoke(cli.main, list(arguments))
+    return done.exit_code, done.stdout, done.stderr
+
+
+def test_names_spelt_out_are_the_librarys() -> None:
+    assert set(cli.MODELS) == set(network.NAMES)
+    assert set(cli.RECIPES) == set(recipe.RECIPES)
+
+
+def test_train_leaves_a_record_that_evaluate_agrees_with(tmp_path: Path) -> None:
+    code, out, _ = run("train", "--epochs", "2", "--limit", "200", "--results", str(tmp_path), "--device", "cpu")
+    assert code == 0 and "record:" in out
+    (record,) = results.load_all(tmp_path)
+    assert not record["complete"] and record["recipe"]["name"] == "quick"
+    code, out, _ = run("evaluate", "--results", str(tmp_path))
+    assert code == 0 and f"{record['test']['n']} images" in out
+
+
+def test_ledger_of_no_runs_lists_every_claim(tmp_path: Path) -> None:
+    from fer_repro import paper
+
+    code, out, _ = run("ledger", "--results", str(tmp_path))
+    assert code == 0
+    assert all(claim.id in out for claim in paper.CLAIMS)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["train", "--dataset", "fer2013", "--data-dir", "nowhere"], "nowhere"),
+        (["train", "--dataset", "fer2013"], "may not be shipped"),
+        (["train", "--change", "nonsense=1"], "recipe has no nonsense"),
+        (["train", "--option", "nonsense=1"], "nonsense"),
+        (["train", "--fold", "3"], "fold"),
+        (["sweep", "nowhere.toml"], "nowhere.toml"),
+        (["evaluate", "--results", "nowhere"], "train one first"),
+        (["data", "check", "nowhere"], "nowhere"),
+    ],
+)
+def test_a_mistake_ends_in_one_line(
+    arguments: list[str], said: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("FER_REPRO_DATA", raising=False)
+    monkeypatch.chdir(tmp_path)
+    code, _, err = run(*arguments)
+    assert code == 1
+    assert said in err and len(err.strip().splitlines()) == 1 and "Traceback" not in err
+
+
+def test_an_unknown_choice_is_a_usage_error() -> None:
+    code, _, err = run("train", "--model", "resnet")
+    assert code == 2 and "proposed" in err

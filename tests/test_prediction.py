@@ -1,0 +1,98 @@
+"""Prediction from photographs: a face found and cut out, none found, a file that is no picture."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from fer_repro import prediction, recipe, training
+from fer_repro.cli import main
+from fer_repro.data import detection, synthetic
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Train for a moment; what is tested is the way from picture to probabilities."""
+    root = tmp_path_factory.mktemp("results")
+    faces = synthetic.load(n=240, seed=0)
+    training.train(faces, "cnn-svm", recipe.get("quick"), epochs=2, limit=120, folder=root, device="cpu")
+    return next(root.glob(".runs/**/best.pt"))
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    path = tmp_path / "face.png"
+    cv2.imwrite(str(path), synthetic.load(n=40, seed=3).images[0])
+    return path
+
+
+def test_probabilities_of_a_face_already_cut_out(checkpoint: Path, picture: Path) -> None:
+    (face,) = prediction.Predictor(checkpoint)(picture, whole=True)
+    assert face["box"] == [0, 0, 48, 48]
+    assert sum(face["probabilities"].values()) == pytest.approx(1, abs=1e-3)
+    assert face["expression"] == max(face["probabilities"], key=face["probabilities"].get)
+
+
+def test_each_found_face_is_cut_out_and_named(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    canvas = np.full((200, 300), 127, np.uint8)
+    one, other = synthetic.load(n=40, seed=3).images[:2]
+    canvas[10:58, 20:68], canvas[100:148, 200:248] = one, other
+    path = tmp_path / "two.png"
+    cv2.imwrite(str(path), canvas)
+    monkeypatch.setattr(prediction, "find_faces", lambda grey: [(20, 10, 48, 48), (200, 100, 48, 48)])
+    found = prediction.Predictor(checkpoint)(path)
+    alone = tmp_path / "one.png"
+    cv2.imwrite(str(alone), one)
+    (whole,) = prediction.Predictor(checkpoint)(alone, whole=True)
+    assert [face["box"] for face in found] == [[20, 10, 48, 48], [200, 100, 48, 48]]
+    assert found[0]["probabilities"] == pytest.approx(whole["probabilities"], abs=2e-3)
+
+
+def test_no_face_is_said_and_exits_with_one(checkpoint: Path, tmp_path: Path) -> None:
+    path = tmp_path / "wall.png"
+    cv2.imwrite(str(path), np.full((300, 400), 90, np.uint8))
+    done = CliRunner().invoke(main, ["predict", str(path), "--checkpoint", str(checkpoint)])
+    assert done.exit_code == 1
+    assert "no face found" in done.stderr and "1 of 1" in done.stderr
+
+
+def test_json_is_one_object_a_face_and_one_bad_file_does_not_stop_the_rest(
+    checkpoint: Path, picture: Path, tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"not a picture")
+    arguments = ["predict", str(broken), str(picture), "--whole", "--json", "--checkpoint", str(checkpoint)]
+    done = CliRunner().invoke(main, arguments)
+    assert done.exit_code == 1
+    assert "not a picture that OpenCV can decode" in done.stderr
+    assert json.loads(done.stdout)["image"] == str(picture)
+
+
+@pytest.mark.parametrize("content", [None, b"\x80\x02junk"])
+def test_a_checkpoint_that_is_none_is_said(tmp_path: Path, picture: Path, content: bytes | None) -> None:
+    path = tmp_path / "best.pt"
+    if content is not None:
+        path.write_bytes(content)
+    done = CliRunner().invoke(main, ["predict", str(picture), "--checkpoint", str(path)])
+    assert done.exit_code == 1
+    assert len(done.stderr.strip().splitlines()) == 1 and str(path) in done.stderr
+
+
+def test_detector_finds_nothing_on_a_wall_and_refuses_colour() -> None:
+    assert detection.find_faces(np.full((100, 100), 60, np.uint8)) == []
+    with pytest.raises(ValueError, match="grey"):
+        detection.find_faces(np.zeros((10, 10, 3), np.uint8))
+
+
+def test_a_cut_face_is_48_by_48_and_a_margin_widens_it() -> None:
+    image = np.tile(np.arange(200, dtype=np.uint8), (200, 1))
+    tight, wide = (detection.cut(image, (50, 50, 96, 96), margin) for margin in (0.0, 0.25))
+    assert tight.shape == wide.shape == (48, 48)
+    assert np.ptp(wide.astype(int)) > np.ptp(tight.astype(int))
