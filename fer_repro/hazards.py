@@ -25,7 +25,7 @@ from fer_repro.preprocessing import global_contrast_normalize
 
 FACTS = Path(__file__).resolve().parent.parent / "results" / "facts" / "hazards.json"
 CLASSIFIERS = ("nearest", "linear")
-RANDOM_SPLITS = 5  # how many random splits are averaged
+RANDOM_SPLITS = 20  # how many random splits are averaged
 ALIKE = 0.98  # correlation from which two pictures count as near copies of one another
 _BINS = 50
 
