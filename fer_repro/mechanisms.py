@@ -152,14 +152,16 @@ class Trained:
             self.model.load_state_dict(self.warm)
         try:
             with torch.no_grad():
-                parts = [_parts(*self.model.eval()(x), warm) for x, _ in self.images(faces).in_order()]
+                model = self.model.eval()
+                parts = [_parts(model(x), warm) for x, _ in self.images(faces).in_order()]
         finally:
             if best is not None:
                 self.model.load_state_dict(best)
         return {k: np.concatenate([p[k] for p in parts]) for k in parts[0]}
 
 
-def _parts(logits: Tensor, parts: dict[str, Tensor], warm: bool) -> dict[str, NDArray[Any]]:
+def _parts(given: tuple[Tensor, dict[str, Tensor]], warm: bool) -> dict[str, NDArray[Any]]:
+    logits, parts = given
     wanted = ("attended",) if warm else ("features", "weights", "reconstructed")
     found = {k: parts[k].float().numpy() for k in wanted if k in parts}
     return {"predicted": logits.argmax(1).numpy(), **found}
@@ -173,7 +175,7 @@ def training_faces(seed: int, setting: Setting) -> FaceDataset:
 
 @lru_cache(maxsize=64)
 def fit(name: str, seed: int, setting: Setting) -> Trained:
-    """Train one arm with one seed; a network trained before with the same code is read from the cache."""
+    """Train one arm with one seed; at full size, one trained before with the same code is read from the cache."""
     arm = ARMS[name]
     changes = {**setting.changes, **dict(arm.changes)}
     what = training.job(
@@ -189,13 +191,15 @@ def fit(name: str, seed: int, setting: Setting) -> Trained:
     training.keep_memory()
     trainer = _Trainer(what, training_faces(seed, setting), training.engine("cpu"), None, False)
     trainer.set_up(arm)
-    state = _read(path)
+    full = setting == Setting()
+    state = _read(path) if full else None
     if state is None:
         clock = time.process_time()
         trainer.run()
         seconds = time.process_time() - clock
         state = {"best": trainer.model.state_dict(), "warm": trainer.warm, "curves": trainer.curves, "seconds": seconds}
-        training.save_atomically(state, path)
+        if full:
+            training.save_atomically(state, path)
     trainer.model.load_state_dict(state["best"])
     model = trainer.model.float().eval()
     return Trained(arm, seed, what.recipe, model, state["warm"], state["curves"], state["seconds"])
@@ -209,7 +213,8 @@ def _read(path: Path) -> dict[str, Any] | None:
     return found
 
 
-def _method() -> str:
+@lru_cache(maxsize=1)
+def _method() -> str:  # once: what this process has imported, whatever is edited meanwhile
     here = Path(__file__).parent
     return hashlib.sha256(b"".join((here / name).read_bytes() for name in training.METHOD)).hexdigest()
 
@@ -438,7 +443,13 @@ MEASUREMENTS = (
     Measurement("roll", "C-POSE", _ACCURACY, "roll", "degrees", (0.0, 10.0, 20.0, 30.0, 45.0), **_ATTENTION),
     Measurement("uneven-light", "C-POSE", _ACCURACY, "light", "share", (0.0, 0.25, 0.5, 0.75, 1.0), **_ATTENTION),
     Measurement(
-        "salt-pepper", "C-PRE", _ACCURACY, "salt_pepper", "share of pixels", (0, 0.01, 0.02, 0.05, 0.1, 0.2), **_MEDIAN
+        "salt-pepper",
+        "C-PRE",
+        _ACCURACY,
+        "salt_pepper",
+        "share of pixels",
+        (0.0, 0.01, 0.02, 0.05, 0.1, 0.2),
+        **_MEDIAN,
     ),
     Measurement("contrast", "C-PRE", _ACCURACY, "contrast", "factor", (0.15, 0.3, 0.5, 0.75, 1.0), **_GCN),
     Measurement("brightness", "C-PRE", _ACCURACY, "brightness", "grey levels", (-80.0, -40.0, 0.0, 40.0, 80.0), **_GCN),
@@ -475,7 +486,7 @@ MEASUREMENTS = (
         "validation accuracy, %",
         "epoch",
         "epochs",
-        (1, 2, 3, 4, 5, 6),
+        (1.0, 2.0, 3.0, 4.0, 5.0, 6.0),
         {name: (arm, learning) for name, arm in _NORM.items()},
         "batch norm",
         "none",
@@ -488,7 +499,7 @@ MEASUREMENTS = (
         "training minus validation accuracy, points",
         "epoch",
         "epochs",
-        (1, 2, 3, 4, 5, 6),
+        (1.0, 2.0, 3.0, 4.0, 5.0, 6.0),
         {name: (arm, overfitting) for name, arm in _NORM.items()},
         note="Not judged: a network that has learnt less has less to overfit with.",
     ),
@@ -518,7 +529,7 @@ MEASUREMENTS = (
         "accuracy of a linear classifier, %",
         "directions",
         "directions a step",
-        (1, 2, 3, 4, 5, 6),
+        (1.0, 2.0, 3.0, 4.0, 5.0, 6.0),
         {name: ("proposed", _kept(how)) for name, how in _KEPT.items()},
         "LDA",
         "PCA",
@@ -579,7 +590,7 @@ def chosen(only: Sequence[str] | None) -> Iterator[Measurement]:
     known = {m.id for m in MEASUREMENTS} | {m.claim for m in MEASUREMENTS}
     if unknown := sorted(set(only or ()) - known):
         raise ValueError(f"no measurement is named {unknown[0]!r}; wanted some of {', '.join(sorted(known))}")
-    return (m for m in MEASUREMENTS if not only or {m.id, m.claim} & set(only))
+    return iter([m for m in MEASUREMENTS if not only or {m.id, m.claim} & set(only)])
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -1,0 +1,235 @@
+"""Mechanisms by knob: the plan is sound, the measures are what they say, and a tiny experiment goes from end to end."""
+
+from __future__ import annotations
+
+import json
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import torch
+
+from fer_repro import claims, figures, mechanisms, paper
+from fer_repro.cnn import SevenLayerCNN
+from fer_repro.data import synthetic
+from fer_repro.figures import mechanisms as pictures
+
+TINY = mechanisms.Setting(faces=120, epochs=2, test_faces=42)
+BY_ID = {m.id: m for m in mechanisms.MEASUREMENTS}
+
+
+@pytest.fixture(scope="module")
+def pointwise():
+    return mechanisms.measure(BY_ID["pointwise"], seeds=[0, 1], setting=TINY)
+
+
+# -- the plan
+
+
+def test_every_measurement_names_a_mechanism_a_knob_and_networks_that_exist():
+    known = {c.id for c in paper.CLAIMS if c.kind == "mechanism"}
+    assert len(BY_ID) == len(mechanisms.MEASUREMENTS)
+    for m in mechanisms.MEASUREMENTS:
+        assert m.claim in known
+        assert {arm for arm, _ in m.series.values()} <= set(mechanisms.ARMS)
+        assert (m.better is None) == (m.with_ is None) == (m.without is None)
+        assert m.better is None or {m.with_, m.without} <= set(m.series)
+        if m.knob in synthetic.Knobs.units():
+            low, high, _ = synthetic.Knobs.units()[m.knob]
+            assert all(low <= x <= high for x in m.x)
+        else:
+            assert m.knob in ("epoch", "directions")
+
+
+def test_what_is_not_judged_says_why():
+    assert all(m.note for m in mechanisms.MEASUREMENTS if m.better is None)
+
+
+def test_nobody_stands_in_training_and_test():
+    train = mechanisms.training_faces(0, TINY)
+    test = mechanisms.test_faces(TINY)
+    assert not {x.tobytes() for x in train.images} & {x.tobytes() for x in test.images}
+    assert synthetic.person(0, seed=0) != synthetic.person(0, seed=mechanisms.OTHER_PEOPLE)
+
+
+def test_a_knob_moves_nothing_else():
+    plain, noisy = (mechanisms.test_faces(TINY, salt_pepper=s) for s in (0.0, 0.05))
+    assert np.array_equal(plain.labels, noisy.labels)
+    changed = plain.images != noisy.images
+    assert 0.02 < changed.mean() < 0.06
+    assert set(np.unique(noisy.images[changed])) <= {0, 255}
+
+
+# -- the measures
+
+
+def test_spreads_against_loops_and_their_share_does_not_feel_scale():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(30, 4)) + np.arange(30)[:, None] % 3, np.arange(30) % 3
+    means = [np.mean([v for v, c in zip(x, y, strict=True) if c == k], axis=0) for k in range(3)]
+    within = np.mean([np.mean([((v - means[k]) ** 2).sum() for v in x[y == k]]) for k in range(3)])
+    between = np.mean([((m - sum(means) / 3) ** 2).sum() for m in means])
+    assert mechanisms.spreads(x, y) == pytest.approx((within, between))
+    scaled = mechanisms.spreads(7 * x, y)
+    assert scaled[0] / sum(scaled) == pytest.approx(within / (within + between))
+
+
+def test_redundancy_is_the_mean_correlation_of_pairs():
+    maps = np.random.default_rng(1).normal(size=(6, 4, 3, 2))
+    maps[:, 3] = -2 * maps[:, 0]
+    pairs = [abs(np.corrcoef(maps[:, i].ravel(), maps[:, j].ravel())[0, 1]) for i in range(4) for j in range(i)]
+    assert mechanisms._redundancy(maps) == pytest.approx(np.mean(pairs))
+    with_dead = np.concatenate([maps, np.zeros((6, 1, 3, 2))], axis=1)
+    assert mechanisms._redundancy(with_dead) == pytest.approx(np.mean(pairs))
+
+
+def test_covered_steps_are_the_rows_behind_a_bar():
+    plain = np.full((2, 12, 12), 90, np.uint8)
+    hidden = plain.copy()
+    hidden[0, 2:6] = 10  # rows 2..5: half of the first step of four rows, half of the second
+    hidden[1, :, 3:7] = 10  # upright: no whole row
+    share = mechanisms._covered_steps(plain, hidden, 3)
+    assert np.allclose(share, [[0.5, 0.5, 0.0], [0.0, 0.0, 0.0]])
+
+
+def test_lda_keeps_what_separates_where_pca_follows_the_spread():
+    rng = np.random.default_rng(2)
+    y = np.arange(300) % 3
+    x = rng.normal(size=(300, 2, 8)) * np.array([20, 20, 20, 20, 1, 1, 1, 1])
+    x[:, :, 6] += 4 * (y[:, None] == 1)
+    x[:, :, 7] += 4 * (y[:, None] == 2)
+    kept = {}
+    for how in ("lda", "pca", "all"):
+        train, test = mechanisms._reduced(x[:150], y[:150], x[150:], how, 2)
+        assert train.shape == (150, 16 if how == "all" else 4)
+        kept[how] = mechanisms._linear_accuracy(train, test, y[:150], y[150:])
+    assert kept["lda"] > 0.9 > 0.6 > kept["pca"]
+
+
+def test_one_fixed_scale_keeps_brightness_and_contrast():
+    images = torch.randint(60, 120, (3, 48, 48), generator=torch.Generator().manual_seed(0)).numpy().astype(np.uint8)
+    labels = np.zeros(3, np.int64)
+    recipe = mechanisms.recipe.get("quick")
+    index = torch.arange(3)
+    raw, brighter = (
+        mechanisms.FixedScale(x, labels, recipe, torch.device("cpu")).batch(index)[0]
+        for x in (images, images + np.uint8(64))
+    )
+    assert torch.allclose(brighter - raw, torch.ones(()))
+    assert torch.allclose(raw * 64 + 128, torch.from_numpy(images).unsqueeze(1).float())
+
+
+def test_without_the_pointwise_convolution_the_map_has_the_same_size():
+    x = torch.zeros(1, 1, 48, 48)
+    assert mechanisms.without_pointwise()(x)[0].shape == SevenLayerCNN()(x)[0].shape
+
+
+# -- from end to end
+
+
+def test_a_measurement_is_read_by_the_ledger(pointwise, tmp_path):
+    path = mechanisms.write(pointwise, tmp_path)
+    (read,) = claims.load_mechanisms(tmp_path)
+    assert read["path"] == f"mechanisms/{path.name}"
+    assert [len(values) for values in read["series"].values()] == [4, 4]
+    assert all(len(seeds) == 2 for values in read["series"].values() for seeds in values)
+    assert claims.effect(read)["n"] == 2
+    assert claims.evidence([read])[0] == "undecided on synthetic faces"  # two seeds never decide
+    assert {"code", "versions", "machine", "setting", "arms", "training_seconds", "finished"} <= set(read)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_same_seed_gives_the_same_numbers(pointwise):
+    mechanisms.fit.cache_clear()
+    mechanisms._seen.cache_clear()
+    again = mechanisms.measure(BY_ID["pointwise"], seeds=[0], setting=TINY)
+    for name, values in pointwise["series"].items():
+        assert [x[0] for x in values] == [x[0] for x in again["series"][name]]
+
+
+def test_small_experiments_leave_nothing_in_the_cache(pointwise):
+    assert not (mechanisms.cache.directory() / "mechanisms").exists()
+
+
+def test_curves_and_attention_and_features_are_measured_too():
+    for name in ("attention-weight", "center", "batch-norm", "lda", "contrast"):
+        record = mechanisms.measure(BY_ID[name], seeds=[0], setting=TINY)
+        values = np.array([record["series"][s] for s in record["series"]])
+        assert values.shape == (len(BY_ID[name].series), len(record["x"]), 1)
+        assert np.isfinite(values).all()
+        assert len(record["x"]) == (TINY.epochs if name == "batch-norm" else len(BY_ID[name].x))
+
+
+def test_asking_before_lda_leaves_the_network_as_it_was():
+    trained = mechanisms.fit("proposed", 0, TINY)
+    faces = mechanisms.test_faces(TINY)
+    before = trained.forward(faces)["predicted"]
+    assert trained.forward(faces, warm=True)["attended"].shape[2] == 256
+    assert np.array_equal(trained.forward(faces)["predicted"], before)
+
+
+def test_committed_measurements_fit_the_plan():
+    for record in claims.load_mechanisms():
+        m = BY_ID[record["id"]]
+        assert record["claim"] == m.claim
+        assert record["x"] == list(m.x)
+        assert list(record["series"]) == list(m.series)
+        assert (record.get("with"), record.get("without"), record.get("better")) == (m.with_, m.without, m.better)
+        assert record["setting"] == json.loads(json.dumps(mechanisms.asdict(mechanisms.Setting())))
+        assert len(record["seeds"]) >= claims.MINIMUM_SEEDS
+        assert record["code"]["commit"]
+
+
+# -- bad input
+
+
+def test_unknown_measurements_are_named():
+    with pytest.raises(ValueError, match=r"no measurement is named 'glasses'.*C-OCC.*occlusion"):
+        mechanisms.chosen(["glasses"])
+    assert {m.claim for m in mechanisms.chosen(["C-OCC"])} == {"C-OCC"}
+    assert len(list(mechanisms.chosen(None))) == len(mechanisms.MEASUREMENTS)
+
+
+def test_the_command_line_refuses_no_seeds(capsys):
+    with pytest.raises(SystemExit):
+        mechanisms.main(["--seeds", "0"])
+    assert "wanted at least 1, got 0" in capsys.readouterr().err
+
+
+# -- the figures
+
+
+@pytest.fixture
+def made_up():
+    m = BY_ID["occlusion"]
+    rng = np.random.default_rng(3)
+    base = 60 - 10 * np.arange(6.0)[:, None] + rng.normal(size=(6, 3))
+    series = {"with attention": (base + 5).tolist(), "without": base.tolist()}
+    words = {"with": m.with_, "without": m.without, "better": m.better}
+    return {"id": m.id, "claim": m.claim, "measure": m.measure, "knob": m.knob, "unit": m.unit} | {
+        "x": list(m.x),
+        "series": series,
+        **words,
+    }
+
+
+def test_differences_are_signed_as_the_claim_has_it(made_up):
+    low, mean, high = pictures.differences(made_up)
+    assert np.allclose(mean, 5)
+    assert (low <= mean).all()
+    assert (mean <= high).all()
+    assert np.allclose(pictures.differences(made_up | {"better": "lower"})[1], -5)
+
+
+def test_figures_show_every_series_and_effect(made_up):
+    with figures.style("light"):
+        left, right = pictures.curves(made_up).axes
+        names = [text.get_text() for text in left.get_legend().get_texts()]
+        assert names == ["with attention", "without"]
+        assert "as claimed" in right.get_ylabel()
+        assert len(pictures.curves({k: v for k, v in made_up.items() if k != "with"}).axes) == 1
+        labels = [t.get_text() for t in pictures.overview([made_up]).axes[0].get_yticklabels()]
+        assert labels == ["C-OCC: occlusion"]
+        images = mechanisms.test_faces(TINY).images[:3]
+        assert len(pictures.along([images], [[0.0, 0.1, 0.2]], ["blur"]).axes) == 3
+    plt.close("all")
