@@ -118,7 +118,7 @@ def along(images: Sequence[NDArray[np.uint8]], values: Sequence[Sequence[float]]
     names : one a knob
     """
     width = max(len(row) for row in images)
-    figure, grid = plt.subplots(len(images), width, figsize=(6.4, 1.22 * len(images)), squeeze=False)
+    figure, grid = plt.subplots(len(images), width, figsize=(5.2, 0.98 * len(images)), squeeze=False)
     for line, row, numbers, name in zip(grid, images, values, names, strict=True):
         for axes in line:
             axes.set_axis_off()
