@@ -46,7 +46,7 @@ sweep: setup ## every run of a plan that has no record yet (PLAN=plans/NAME.toml
 	$(BIN)/fer-repro sweep $(PLAN) $(if $(DATA_DIR),--data-dir $(DATA_DIR))
 
 bench: setup ## speed and memory beside what one would write or pick otherwise
-	$(BIN)/python -m benchmarks
+	for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 ledger: setup ## every claim of the paper with its verdict; rewrites the findings in README.md
 	$(BIN)/fer-repro ledger --write
