@@ -85,7 +85,15 @@ def _cloud(axes: Axes, features: Array, labels: Array, classes: Sequence[str], c
         x = features[labels == k]
         axes.scatter(x[:, 0], x[:, 1], s=11, alpha=0.7, linewidth=0, color=class_color(name), marker=class_marker(name))
     for k, name in enumerate(classes):
-        axes.scatter(*centers[k], s=52, color=class_color(name), marker=class_marker(name), edgecolor=ink, linewidth=1)
+        axes.scatter(
+            centers[k, 0],
+            centers[k, 1],
+            s=52,
+            color=class_color(name),
+            marker=class_marker(name),
+            edgecolor=ink,
+            linewidth=1,
+        )
     axes.set(xticks=[], yticks=[])
     axes.spines[["top", "right"]].set_visible(True)
 
@@ -120,19 +128,24 @@ def one_step(features: Array, center: Array, moved: Array) -> Figure:
         The center before and after the step.
     """
     figure, axes = plt.subplots(figsize=(5.2, 2.9))
-    arrow: dict[str, Any] = {"arrowstyle": "-|>", "shrinkA": 0, "shrinkB": 0}
     for x in features:
-        axes.annotate("", x + 0.45 * (center - x), x, arrowprops={**arrow, "color": COLORS[0], "linewidth": 1.2})
-    axes.annotate("", moved, center, arrowprops={**arrow, "color": COLORS[1], "linewidth": 2.4})
+        _arrow(axes, x, x + 0.45 * (center - x), COLORS[0], 1.2)
+    _arrow(axes, center, moved, COLORS[1], 2.4)
+    axes.scatter(features[:, 0], features[:, 1], color=COLORS[0], zorder=3, label="features $x_i$, pulled by Eq. 2")
     axes.scatter(
-        features[:, 0], features[:, 1], color=COLORS[0], zorder=3, label="features $x_i$, pulled by Eq. 2"
+        center[0], center[1], color=COLORS[1], marker="s", s=60, zorder=3, label="center $C_j$, moved by Eq. 3"
     )
-    axes.scatter(*center, color=COLORS[1], marker="s", s=60, zorder=3, label="center $C_j$, moved by Eq. 3")
-    axes.scatter(*features.mean(0), color=COLORS[7], marker="X", s=60, zorder=3, label="mean of these features")
+    mean = features.mean(0)
+    axes.scatter(mean[0], mean[1], color=COLORS[7], marker="X", s=60, zorder=3, label="mean of these features")
     axes.set_aspect("equal")
     axes.margins(0.12)
     axes.legend(loc="center left", bbox_to_anchor=(1.02, 0.5), fontsize=9)
     return figure
+
+
+def _arrow(axes: Axes, start: Array, end: Array, color: str, width: float) -> None:
+    look = {"arrowstyle": "-|>", "shrinkA": 0, "shrinkB": 0, "color": color, "linewidth": width}
+    axes.annotate("", (end[0], end[1]), (start[0], start[1]), arrowprops=look)
 
 
 def sweep(table: pd.DataFrame, column: str = "weight", xlabel: str = "λ") -> Figure:
