@@ -1,0 +1,268 @@
+"""What moves when one of the paper's silences is taken otherwise: readings, paired comparisons, where defaults stand.
+
+Each reading changes one thing in a network (``options``) or a recipe (``changes``), and is compared with the run of the
+same seed, data and recipe that takes every default. ``plans/sensitivity-*.toml`` hold the runs.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from fer_repro import metrics, results
+
+SIGNIFICANT = 0.05  # after Holm's correction over one plot
+COLUMNS = (
+    *("question", "reading", "model", "variant", "seeds", "n", "default", "otherwise"),
+    *("difference", "low", "high", "p", "p_holm", "significant", "paths"),
+)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One other answer to an open question.
+
+    ``options`` are the network's, ``changes`` the recipe's; ``model`` differs from ``base`` where the other answer is
+    another network, and ``base`` is what it is compared with. ``native`` ones are planned on FER2013 at 48×48 too.
+    """
+
+    question: str
+    words: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    model: str = "proposed"
+    base: str = "proposed"
+    native: bool = True
+
+    @property
+    def variant(self) -> str | None:
+        """The variant's name in a record."""
+        return results.variant_name(dict(self.options) | dict(self.changes))
+
+
+READINGS = (
+    Reading("Q1", "λ = 1000: flat images stay flat", changes={"gcn_lambda": 1000.0}, native=False),
+    Reading("Q2", "no median filter", changes={"median_kernel": 1}),
+    Reading("Q2", "median of 5×5", changes={"median_kernel": 5}),
+    Reading("Q3", "enlarged to 64×64", changes={"size": 64}, native=False),
+    Reading("Q4", "no center loss", changes={"center_weight": 0.0}),
+    Reading("Q4", "ten times the center loss", changes={"center_weight": 0.03}),
+    Reading("Q5", "batch norm after the ReLU", {"norm": "after"}),
+    Reading("Q5", "no batch norm", {"norm": "none"}),
+    Reading("Q5", "no padding", {"padding": "valid"}, native=False),
+    Reading("Q6", "columns as the sequence", {"serialisation": "columns"}),
+    Reading("Q6", "places as the sequence", {"serialisation": "patches"}),
+    Reading("Q7", "Eqs 5–7 to the letter, no gate", {"cell": "ungated"}),
+    Reading("Q7", "half the units", {"hidden": 64}),
+    Reading("Q8", "one learned query", {"query": "learned"}),
+    Reading("Q8", "the last step as query", {"query": "last"}),
+    Reading("Q8", "scores divided by √d", {"scale": True}),
+    Reading("Q9", "one projection for all steps", {"lda_shared": True}),
+    Reading("Q9", "covariances weighted by priors", {"lda_within": "priors"}),
+    Reading("Q10", "summed, not dense, connections", {"connections": "sum"}),
+    Reading("Q10", "half the layers", {"num_layers": 2}),
+    Reading("Q11", "learning rate of native48", changes={"learning_rate": 0.005}, native=False),
+    Reading("Q14", "no augmentation", changes={"rotate": 0.0, "flip": 0.0, "brightness": 0.0}, native=False),
+    Reading(
+        *("Q16", "pixel columns for the removed CNN", {"serialisation": "columns"}),
+        model="no_feature_extraction",
+        base="no_feature_extraction",
+        native=False,
+    ),
+    Reading("Q17", "DSCNN as plain convolutions", model="cnn-lstm", base="dscnn-lstm", native=False),
+)
+
+
+def readings(question: str) -> tuple[Reading, ...]:
+    """Return the readings of one question (``"Q6"``) that runs exist for or are planned."""
+    return tuple(r for r in READINGS if r.question == question)
+
+
+# --------------------------------------------------------------------------------------------------------- comparisons
+
+
+def compare(records: Iterable[results.Record], wanted: Iterable[Reading] = READINGS) -> pd.DataFrame:
+    """Compare each reading with the default, on the same test images and seeds.
+
+    Parameters
+    ----------
+    records : iterable of records
+        Of one data set and one recipe, such as ``results.load_all(dataset="synthetic", recipe="quick")``.
+    wanted : iterable of Reading
+
+    Returns
+    -------
+    DataFrame
+        One row a reading that has at least one pair of complete runs, columns :data:`COLUMNS`: accuracy by default and
+        otherwise (fractions), the difference with its 95 % interval (paired bootstrap over images and, with several
+        seeds, over runs), McNemar's p-value (twice the mean over seeds) and Holm's over all rows.
+
+    Raises
+    ------
+    ValueError
+        If the records are of more than one data set or recipe.
+    """
+    records = [r for r in records if r["complete"]]
+    kinds = sorted({f"{r['dataset']}, {r['recipe']['name']}" for r in records})
+    if len(kinds) > 1:
+        raise ValueError(f"records: wanted those of one data set and recipe, got {'; '.join(kinds)}")
+    rows = [row for reading in wanted if (row := _row(reading, records))]
+    table = pd.DataFrame(rows, columns=list(COLUMNS))
+    table["p_holm"] = metrics.holm(table["p"]) if len(table) else []
+    table["significant"] = table["p_holm"] < SIGNIFICANT
+    return table
+
+
+def _row(reading: Reading, records: list[results.Record]) -> dict[str, Any] | None:
+    pairs = _pairs(reading, records)
+    if not pairs:
+        return None
+    labels = np.asarray(pairs[0][0]["predictions"]["label"])
+    a, b = (np.array([pair[k]["predictions"]["predicted"] for pair in pairs]) for k in (0, 1))
+    found = metrics.paired_differences(labels, a, b, len(pairs[0][0]["classes"]))["accuracy"]
+    return {
+        "question": reading.question,
+        "reading": reading.words,
+        "model": reading.model,
+        "variant": reading.variant,
+        "seeds": len(pairs),
+        "n": len(labels),
+        "default": float((a == labels).mean()),
+        "otherwise": float((b == labels).mean()),
+        "difference": found.estimate,
+        "low": found.low,
+        "high": found.high,
+        "p": metrics.mcnemar_over_seeds(labels, a, b),
+        "paths": [r.get("path") for _, r in pairs],
+    }
+
+
+def _pairs(reading: Reading, records: list[results.Record]) -> list[tuple[results.Record, results.Record]]:
+    """Return (default, otherwise) runs of the same seed, protocol, data and recipe, in the order of seeds."""
+    defaults = {_key(r, {}): r for r in records if r["model"] == reading.base and r["variant"] is None}
+    pairs = []
+    for r in records:
+        if (r["model"], r["variant"]) == (reading.model, reading.variant):
+            default = defaults.get(_key(r, reading.changes, defaults.values()))
+            if default and default["predictions"]["label"] == r["predictions"]["label"]:
+                pairs.append((default, r))
+    return sorted(pairs, key=lambda pair: pair[0]["seed"])
+
+
+def _key(record: results.Record, changes: Mapping[str, Any], defaults: Iterable[results.Record] = ()) -> str:
+    """Return what two runs must share; fields that a reading changes are taken from the default of the same seed."""
+    recipe = dict(record["recipe"])
+    for default in defaults:
+        if default["seed"] == record["seed"]:
+            recipe |= {name: default["recipe"][name] for name in changes}
+    same = [record[k] for k in ("dataset", "protocol", "seed", "fold")]
+    return json.dumps([*same, (record.get("data") or {}).get("fingerprint"), recipe], sort_keys=True)
+
+
+def missing(records: Iterable[results.Record], wanted: Iterable[Reading] = READINGS) -> list[Reading]:
+    """Return the readings that have no pair of complete runs yet."""
+    complete = [r for r in records if r["complete"]]
+    return [reading for reading in wanted if not _pairs(reading, complete)]
+
+
+def seed_range(records: Iterable[results.Record], model: str = "proposed") -> float | None:
+    """Return the largest difference in accuracy between two seeds of the default (fraction); None below two seeds."""
+    found = [r["test"]["accuracy"] for r in records if r["complete"] and (r["model"], r["variant"]) == (model, None)]
+    return max(found) - min(found) if len(found) > 1 else None
+
+
+def by_question(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the largest move of each question, largest first: ``question, reading, difference, significant``."""
+    if table.empty:
+        return table[["question", "reading", "difference", "significant"]]
+    order = table.assign(size=table["difference"].abs()).sort_values("size", ascending=False, kind="stable")
+    largest = order.drop_duplicates("question")[["question", "reading", "difference"]]
+    any_of = table.groupby("question")["significant"].any()
+    return largest.assign(significant=largest["question"].map(any_of)).reset_index(drop=True)
+
+
+# ---------------------------------------------------------------------------------------------- where defaults stand
+
+
+def defaults(options: Iterable[str]) -> pd.DataFrame:
+    """Return where our answers stand: one row an option of :data:`fer_repro.paper.QUESTIONS`.
+
+    Parameters
+    ----------
+    options : iterable of str
+        Dotted names, ``"fer_repro.bilstm.serialise:by"`` for a default argument.
+
+    Returns
+    -------
+    DataFrame
+        ``option`` (name without the package), ``default`` (its value as text) and ``place`` (``file:line``).
+
+    Raises
+    ------
+    LookupError
+        If a name or an argument does not exist.
+    """
+    rows = []
+    for option in options:
+        name, _, argument = option.partition(":")
+        module, value = _find(name)
+        if argument:
+            parameters = inspect.signature(value).parameters
+            if argument not in parameters:
+                raise LookupError(f"{option}: wanted one of {', '.join(parameters)}, got {argument!r}")
+            shown = repr(parameters[argument].default)
+        else:
+            shown = _shown(value)
+        place = f"{module.__name__.replace('.', '/')}.py:{_line(module, value, name.split('.')[-1], argument)}"
+        rows.append({"option": option.removeprefix("fer_repro."), "default": shown, "place": place})
+    return pd.DataFrame(rows, columns=["option", "default", "place"])
+
+
+def _find(name: str) -> tuple[ModuleType, Any]:
+    """Return the module that a dotted name lives in, and the object itself."""
+    parts = name.split(".")
+    for cut in range(len(parts), 0, -1):
+        try:
+            module = importlib.import_module(".".join(parts[:cut]))
+        except ModuleNotFoundError:
+            continue
+        value: Any = module
+        for part in parts[cut:]:
+            if not hasattr(value, part):
+                raise LookupError(f"{name}: {module.__name__} has no {part!r}")
+            value = getattr(value, part)
+        return module, value
+    raise LookupError(f"{name}: no such module")
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, ModuleType):  # an augmentation or the like: the defaults of its first public function
+        function = next(f for f in vars(value).values() if inspect.isfunction(f) and f.__module__ == value.__name__)
+        given = inspect.signature(function).parameters.values()
+        return ", ".join(f"{p.name}={p.default!r}" for p in given if p.default not in (p.empty, None))
+    if isinstance(value, Mapping):
+        plain = all(isinstance(v, str) for v in value.values())
+        return ", ".join(f"{k}: {v}" if plain else str(k) for k, v in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else repr(value)
+
+
+def _line(module: ModuleType, value: Any, name: str, argument: str) -> int:
+    """Return the line on which an answer stands: an argument's own, or that of the constant or module."""
+    source = Path(inspect.getsourcefile(module) or "").read_text(encoding="utf-8").splitlines()
+    start = 1
+    if inspect.isfunction(value) or inspect.isclass(value):
+        start = inspect.getsourcelines(value)[1]
+    if argument and inspect.isclass(value):
+        start = inspect.getsourcelines(value.__init__)[1]
+    heads = (f"{argument}:", f" {argument}:") if argument else (f"{name} =", f"{name}:")
+    lines = enumerate(source[start - 1 :], start)
+    return next((n for n, line in lines if line.lstrip().startswith(heads) or (argument and heads[1] in line)), start)
