@@ -1,0 +1,197 @@
+"""Hazards: classifiers against loops, planted copies, what a division gives away, the facts, the chapter's pictures."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fer_repro import data, figures, hazards
+from fer_repro.data import FER_CLASSES, FaceDataset, audit, splits
+from fer_repro.figures import hazards as pictures
+
+
+@pytest.fixture
+def films():
+    """Return 36 films of 3 noise frames, frames of one film alike; 12 people, 3 films each."""
+    rng = np.random.default_rng(3)
+    base = rng.integers(0, 200, (36, 16, 16))
+    images = (np.repeat(base, 3, axis=0) + rng.integers(0, 8, (108, 16, 16))).astype(np.uint8)
+    sequence = np.repeat(np.arange(36), 3)
+    split = np.full(108, "train")
+    return FaceDataset(images, sequence % 3, ("a", "b", "c"), split, sequence // 3, sequence, "ckplus")
+
+
+def test_the_nearest_is_that_of_a_loop_over_correlations(tiny_fer):
+    near = hazards.nearest(tiny_fer, chunk=5)
+    train, test = tiny_fer.part("train"), tiny_fer.part("test")
+    for i, image in enumerate(test.images):
+        found = [0.0 if other.std() == 0 else np.corrcoef(image.ravel(), other.ravel())[0, 1] for other in train.images]
+        assert near.position[i] == int(np.argmax(found))
+        assert near.similarity[i] == pytest.approx(max(found), abs=1e-5)
+        assert near.predicted[i] == train.labels[near.position[i]]
+
+
+def test_the_nearest_of_a_copy_is_its_original_whatever_the_light(tiny_fer):
+    images = tiny_fer.images.copy()
+    test, train = np.flatnonzero(tiny_fer.split == "test"), np.flatnonzero(tiny_fer.split == "train")
+    images[test] = images[train[::-1]] // 2 + 20
+    images[test[-1]] = images[train[3]]  # train[0] is black and correlates with nothing
+    near = hazards.nearest(replace(tiny_fer, images=images))
+    assert near.position[:-1].tolist() == list(range(13, 0, -1))
+    assert near.similarity.min() > 0.99
+
+
+def test_the_linear_classifier_learns_what_is_linear_and_no_more():
+    rng = np.random.default_rng(0)
+    labels = np.arange(300) % 3
+    images = rng.integers(0, 100, (300, 16, 16)).astype(np.uint8)
+    images[np.arange(300), labels] += 100  # a bright row tells the class
+    split = np.where(np.arange(300) < 200, "train", "test")
+    ds = FaceDataset(images, labels, ("a", "b", "c"), split)
+    assert (hazards.linear(ds) == labels[200:]).all()
+    noise = replace(ds, images=rng.integers(0, 100, images.shape).astype(np.uint8))
+    assert (hazards.linear(noise) == labels[200:]).mean() < 0.6
+
+
+def test_an_empty_side_and_an_unknown_classifier_are_refused(tiny_fer):
+    with pytest.raises(ValueError, match="wanted images in test, got none"):
+        hazards.nearest(replace(tiny_fer, split=np.full(len(tiny_fer), "train")))
+    with pytest.raises(ValueError, match="wanted one of nearest, linear, got 'deep'"):
+        hazards.classify(tiny_fer, "deep")
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_planted_copies_are_as_many_as_asked_and_leave_the_test_set_alone(tiny_fer, share):
+    planted = hazards.plant(tiny_fer, share, seed=4)
+    assert audit.duplicates_of(planted).sum() == round(14 * share)
+    assert (planted.part("test").images == tiny_fer.part("test").images).all()
+    assert hazards.twins(planted) == {
+        "test": 14, "known": round(14 * share), "right": round(14 * share), "another_label": 0
+    }  # fmt: skip
+
+
+def test_a_copy_with_another_label_never_bears_its_own(tiny_fer):
+    planted = hazards.plant(tiny_fer, 1.0, relabel=True)
+    assert hazards.twins(planted) == {"test": 14, "known": 14, "right": 0, "another_label": 14}
+    with pytest.raises(ValueError, match="share: wanted 0 to 1"):
+        hazards.plant(tiny_fer, 1.5)
+
+
+def test_more_copies_mean_more_right_answers_for_who_understands_nothing():
+    drawn = data.load("synthetic", n=420, seed=1)
+    right = [
+        (hazards.nearest(p).predicted == p.part("test").labels).mean()
+        for p in (hazards.plant(drawn, share) for share in (0.0, 0.5, 1.0))
+    ]
+    assert right[0] < right[1] < right[2] == 1
+
+
+def test_only_frames_at_random_put_a_film_on_both_sides(films):
+    found = hazards.leak(films, random_splits=3)
+    assert found["frames"]["sequence"] > 0.6
+    assert found["frames"]["nearest"] == pytest.approx(found["frames"]["same_sequence"], abs=0.2)
+    assert found["sequences"]["sequence"] == found["sequences"]["same_sequence"] == 0 < found["sequences"]["subject"]
+    assert found["subjects"]["sequence"] == found["subjects"]["subject"] == 0
+    assert found["subjects"]["nearest"] < 0.6 < found["frames"]["nearest"]
+
+
+def test_companions_are_those_of_a_loop(films):
+    divided = splits.protocol(films, "frames", seed=1)
+    train, test = divided.part("train"), divided.part("test")
+    for name, share in hazards.companions(divided).items():
+        known = set(getattr(train, name).tolist())
+        assert share == pytest.approx(np.mean([i in known for i in getattr(test, name).tolist()]))
+
+
+def test_conflicts_count_pairs_and_the_images_nobody_gets_right():
+    picture = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    images = np.stack([picture] * 4 + [picture.T] * 2 + [picture[::-1]])
+    labels = np.array([0, 0, 2, 3, 1, 1, 5])
+    ds = FaceDataset(images, labels, FER_CLASSES, np.array(["train"] * 3 + ["val"] + ["test"] * 3))
+    found = hazards.describe(ds)
+    assert found["conflicts"] == {
+        "groups": 1, "of": 2, "lost": 2,
+        "pairs": {"anger, fear": 1, "anger, happiness": 1, "fear, happiness": 1},
+    }  # fmt: skip
+    assert found["duplicates"]["sizes"] == {"2": 1, "4": 1}
+    assert found["duplicates"]["across"] == {"train, val": 1, "val, train": 3}
+
+
+def test_the_neighbourhood_counts_each_test_image_once(tiny_fer):
+    found = hazards.neighbourhood(hazards.plant(tiny_fer, 0.5))
+    assert sum(found["similarity"]["others"]) + sum(found["similarity"]["copies"]) == found["test"] == 14
+    assert found["accuracy"]["copies"] == 1
+    assert found["similarity"]["copies"][-1] == found["copies"] == 7
+
+
+def _record(**changes):
+    r = {"dataset": "fer2013", "model": "proposed", "variant": None, "complete": True, "seed": 0, "fold": None}
+    r |= {"protocol": "official", "recipe": {"name": "native48"}, "classes": ["a", "b"], "path": "x.json"}
+    r["predictions"] = {"label": [0, 1, 0, 1], "predicted": [0, 1, 1, 1], "duplicate": [1, 2], "subject": [1, 1, 2, 2]}
+    r |= {"test": {"accuracy": 0.75}, "test_without_duplicates": {"accuracy": 1.0}}
+    return r | changes
+
+
+def test_the_worth_of_copies_is_read_from_records():
+    table = hazards.worth_of_duplicates([_record(), _record(complete=False), _record(dataset="ckplus")])
+    assert len(table) == 1
+    assert table.loc[0, ["copies", "all", "on_copies", "without", "worth"]].tolist() == [2, 0.75, 0.5, 1.0, -0.25]
+
+
+def test_folds_are_put_together_and_the_leaking_protocol_is_marked():
+    runs = [_record(dataset="ckplus", protocol="subjects", fold=k) for k in range(3)]
+    table = hazards.leak_in_records([*runs, _record(dataset="ckplus", protocol="frames")])
+    assert table["leaks"].tolist() == [True, False]
+    assert table["images"].tolist() == [4, 12]
+    assert table["accuracy"].tolist() == [0.75, 0.75]
+    assert hazards.leak_in_records([]).empty
+
+
+def test_the_committed_facts_hold_counts_and_no_picture():
+    found = hazards.facts()
+    assert found["fer2013"]["images"] == sum(sum(c.values()) for c in found["fer2013"]["counts"].values()) == 35887
+    assert found["ckplus"]["sequences"] == sum(found["ckplus"]["sequences_by_class"].values()) == 327
+    longest = max(len(v) for v in _lists(found))
+    assert longest <= 50, "a histogram has 50 bins; nothing longer belongs here"
+    with pytest.raises(FileNotFoundError, match="the facts on the real data"):
+        hazards.facts(hazards.FACTS.with_name("nothing.json"))
+
+
+def _lists(tree):
+    if isinstance(tree, dict):
+        for value in tree.values():
+            yield from _lists(value)
+    elif isinstance(tree, list):
+        yield tree
+
+
+def test_the_facts_are_those_of_the_real_data(real_data):
+    found = hazards.facts()
+    fer = hazards.fer2013_facts(data.load("fer2013", real_data), neighbours=False)
+    assert json.loads(json.dumps(fer)) == {k: v for k, v in found["fer2013"].items() if k != "neighbours"}
+    ck = hazards.describe(data.load("ckplus", real_data))
+    assert json.loads(json.dumps(ck)) == {k: found["ckplus"][k] for k in ck}
+
+
+def test_every_picture_can_be_drawn_in_both_themes():
+    found = hazards.facts()
+    fer, ck = found["fer2013"], found["ckplus"]
+    planted = pd.DataFrame(
+        [(c, w, s, 0.5) for c in hazards.CLASSIFIERS for w in (False, True) for s in (0, 1)],
+        columns=["classifier", "relabelled", "share", "accuracy"],
+    )
+    draws = [
+        lambda: pictures.imbalance({"a": fer["counts"]["train"], "b": ck["sequences_by_class"]}),
+        lambda: pictures.copies(fer["neighbours"]["official"], fer["twins"]["official"]),
+        lambda: pictures.groups_and_similarity(fer["duplicates"], fer["neighbours"]["official"]),
+        lambda: pictures.conflicts(fer["conflicts"]["pairs"], fer["classes"]),
+        lambda: pictures.leak(ck["leak"], 0.25, {"paper": 0.9}),
+        lambda: pictures.planted(planted),
+        lambda: pictures.worth(hazards.worth_of_duplicates([_record()])),
+    ]
+    for k, draw in enumerate(draws):
+        assert "themed-figure" in figures.figure(draw, f"fig-{k}", "caption", "alt").myst

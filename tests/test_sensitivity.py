@@ -1,0 +1,163 @@
+"""Sensitivity: readings against plans and code, comparisons against counts by hand, where defaults stand."""
+
+from __future__ import annotations
+
+import linecache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fer_repro import claims, figures, metrics, network, paper, sensitivity, sweep
+from fer_repro.figures import sensitivity as pictures
+from fer_repro.recipe import RECIPES
+from fer_repro.sensitivity import READINGS, Reading
+
+ROOT = Path(__file__).resolve().parent.parent
+LABELS = np.arange(210) % 7
+
+
+def record(right, seed=0, model="proposed", variant=None, **recipe):
+    """Return a record that recognises the test images ``right`` (positions) and no other."""
+    predicted = (LABELS + 1) % 7
+    predicted[right] = LABELS[right]
+    return {
+        "dataset": "synthetic",
+        "model": model,
+        "variant": variant,
+        "protocol": "official",
+        "seed": seed,
+        "fold": None,
+        "complete": True,
+        "classes": list("abcdefg"),
+        "data": {"fingerprint": "f"},
+        "recipe": RECIPES["quick"].to_dict() | recipe,
+        "predictions": {"label": LABELS.tolist(), "predicted": predicted.tolist()},
+        "test": {"accuracy": float((predicted == LABELS).mean())},
+        "path": f"synthetic/quick/{model}--{variant}/official-seed{seed}.json",
+    }
+
+
+def planned(name):
+    return {(run.model, run.job().record()["variant"]) for run in sweep.read_plan(ROOT / "plans" / f"{name}.toml")}
+
+
+def test_the_plans_hold_each_reading_and_what_it_is_compared_with():
+    bases = {(r.base, None) for r in READINGS}
+    assert planned("sensitivity-quick") == {(r.model, r.variant) for r in READINGS} | bases
+    assert planned("sensitivity-native48") == {(r.model, r.variant) for r in READINGS if r.native}
+
+
+@pytest.mark.parametrize("reading", READINGS, ids=lambda r: f"{r.question}-{r.words}")
+def test_a_reading_differs_from_the_default_in_what_it_says(reading):
+    assert reading.question in {q.id for q in paper.QUESTIONS}
+    assert set(reading.changes) <= set(RECIPES["quick"].to_dict())
+    network.build(reading.model, size=32 if "padding" not in reading.options else 48, **reading.options)
+    default = RECIPES["quick"].to_dict()
+    assert all(default[name] != value for name, value in reading.changes.items())
+
+
+def test_a_comparison_is_what_counting_by_hand_gives():
+    default, other = record(range(100)), record(range(40, 150), variant="query=last")
+    (row,) = sensitivity.compare([default, other]).itertuples()
+    assert (row.question, row.seeds, row.n) == ("Q8", 1, 210)
+    assert row.difference == pytest.approx((50 - 40) / 210)
+    assert row.low < row.difference < row.high
+    assert row.p == row.p_holm == pytest.approx(metrics.mcnemar(LABELS, *_said(default, other)))
+    assert not row.significant
+
+
+def _said(*records):
+    return (np.array(r["predictions"]["predicted"]) for r in records)
+
+
+def test_seeds_are_paired_and_what_has_no_partner_is_left_out():
+    runs = [record(range(100), seed=k) for k in (0, 1)]
+    runs += [record(range(150), seed=k, variant="cell=ungated") for k in (1, 2)]
+    (row,) = sensitivity.compare(runs).itertuples()
+    assert row.seeds == 1
+    assert row.significant
+    assert row.difference == pytest.approx(50 / 210)
+    left = sensitivity.missing(runs)
+    assert len(left) == len(READINGS) - 1
+    assert not any(r.variant == "cell=ungated" for r in left)
+
+
+def test_a_recipe_may_differ_in_what_the_reading_changes_and_in_nothing_else():
+    default = record(range(100))
+    wider = record(range(90), variant="median_kernel=5", median_kernel=5)
+    assert len(sensitivity.compare([default, wider])) == 1
+    wider["recipe"]["learning_rate"] = 1.0
+    assert sensitivity.compare([default, wider]).empty
+    wider["recipe"]["learning_rate"] = default["recipe"]["learning_rate"]
+    wider["data"] = {"fingerprint": "other"}
+    assert sensitivity.compare([default, wider]).empty
+
+
+def test_two_recipes_in_one_comparison_are_refused():
+    other = record(range(9))
+    other["recipe"] = RECIPES["native48"].to_dict()
+    with pytest.raises(ValueError, match="one data set and recipe, got synthetic, native48; synthetic, quick"):
+        sensitivity.compare([record(range(9)), other])
+
+
+def test_without_records_all_is_missing():
+    table = sensitivity.compare([])
+    assert table.empty
+    assert set(sensitivity.COLUMNS) == set(table)
+    assert sensitivity.missing([]) == list(READINGS)
+    assert sensitivity.seed_range([]) is None
+    assert sensitivity.by_question(table).empty
+
+
+def test_the_largest_move_of_each_question_comes_first():
+    runs = [record(range(100)), record(range(110), seed=1)]
+    runs += [record(range(105), variant="query=last"), record(range(60), variant="query=learned")]
+    runs += [record(range(120), variant="hidden=64")]
+    found = sensitivity.by_question(sensitivity.compare(runs))
+    assert found["question"].tolist() == ["Q8", "Q7"]
+    assert found["reading"][0] == "one learned query"
+    assert sensitivity.seed_range(runs) == pytest.approx(10 / 210)
+
+
+def test_these_records_can_give_no_verdict():
+    runs = [record(range(210), seed=k) for k in range(3)]
+    ledger = claims.ledger(runs)
+    assert not ledger["verdict"].isin(["reproduced", "within interval", "exceeds", "partial", "not reproduced"]).any()
+
+
+@pytest.mark.parametrize("question", paper.QUESTIONS, ids=lambda q: q.id)
+def test_each_answer_stands_where_the_book_says(question):
+    table = sensitivity.defaults(question.options)
+    assert len(table) == len(question.options) > 0
+    for row in table.itertuples():
+        place, line = row.place.split(":")
+        name = row.option.partition(":")[2] or row.option.split(".")[-1]
+        text = linecache.getline(str(ROOT / place), int(line))
+        assert name in text or ("." not in row.option and line == "1"), f"{row.place}: {text}"
+
+
+@pytest.mark.parametrize("name", ["fer_repro.bilstm.serialise:how", "fer_repro.bilstm.nothing", "nowhere.at.all"])
+def test_a_default_that_does_not_exist_is_refused(name):
+    with pytest.raises(LookupError, match=name.split(":")[0].split(".")[0]):
+        sensitivity.defaults([name])
+
+
+def test_each_question_has_a_section_in_the_chapter():
+    text = (ROOT / "notebooks" / "13_open_questions.py").read_text(encoding="utf-8")
+    for question in paper.QUESTIONS:
+        assert f"(question-{question.id.lower()})=" in text
+        assert f'answer("{question.id}")' in text
+
+
+def test_the_tornado_is_drawn_and_an_answer_says_what_was_not_run():
+    table = sensitivity.compare([record(range(100)), record(range(160), variant="query=last")])
+    shown = figures.figure(lambda: pictures.tornado(table, 0.02), "fig-t", "caption", "alt")
+    assert "themed-figure" in shown.myst
+    options = next(q.options for q in paper.QUESTIONS if q.id == "Q8")
+    text = pictures.answer("Q8", options, {"here": table, "FER2013": pd.DataFrame(columns=list(sensitivity.COLUMNS))})
+    assert "the last step as query: **+28.6** points" in text
+    assert "not run yet: one learned query" in text
+    assert "'self'" in text
+    assert Reading("Q8", "x", {"query": "last"}).variant == "query=last"
