@@ -4,8 +4,8 @@ The paper says that attention helps with occluded faces, that a median filter re
 convergence, and so on, and measures none of it. Photographs do not come with a knob for occlusion; drawn faces do. So
 the network is trained with and without each part, on the same faces from the same initial weights, and tested on faces
 that differ in one knob. What is compared, over which values, and which way counts for the claim, stands here as data,
-fixed before the first run (what was added later says so); :mod:`fer_repro.claims` reads the answers. They are evidence on synthetic faces and never a
-verdict on the paper's numbers.
+fixed before the first run (what was added later says so); :mod:`fer_repro.claims` reads the answers. They are evidence
+on synthetic faces and never a verdict on the paper's numbers.
 """
 
 from __future__ import annotations
