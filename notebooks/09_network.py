@@ -247,7 +247,7 @@ figures.show(
     caption="The paper's Fig. 1 afresh: 27 images, coloured by class, in one epoch of mini-batches of 8. Paler ones "
     "are left out this time. Filled circles are the centers that an iteration moves.",
     alt="A row of 27 coloured tiles on top; lines lead from them to three groups of eight tiles. Below each group "
-    f"seven circles, filled where the group has the class: {', '.join(str(len(set(toy[b]))) for b in batches)} of them.",
+    f"seven circles, filled where the group has the class: {', '.join(str(len(set(toy[b]))) for b in batches)} of 7.",
 )
 
 # %% [markdown]
@@ -307,8 +307,8 @@ figures.table(
 
 # %%
 quick = profile == "quick"
-limit, epochs = (900, (5, 5)) if quick else (6000, (6, 8))
-options = {"n": 1500 if quick else 9000, "seed": seed} if dataset == "synthetic" else {}
+limit, epochs = (700, (5, 4)) if quick else (6000, (6, 8))
+options = {"n": 1300 if quick else 9000, "seed": seed} if dataset == "synthetic" else {}
 if dataset == "synthetic":  # clear expressions: this is to take seconds
     options |= {"intensity": (0.7, 1.0), "variety": 0.3, "yaw": (-6.0, 6.0), "pitch": (-4.0, 4.0), "roll": (-3.0, 3.0)}
     options |= {"noise": (0.0, 4.0), "light": (0.0, 0.3), "occluded": 0.0, "sunglasses": 0.0, "mask": 0.0}
