@@ -207,10 +207,8 @@ def left_over(name):
     for series in ("with attention", "without"):
         each = np.array(records[name]["series"][series])
         share = metrics.spread((each[-1] - chance) / (each[0] - chance))
-        rows.append(
-            (name.replace("-", " "), series, each[0].mean(), each[-1].mean())
-            + tuple(100 * share[k] for k in ("mean", "low", "high"))
-        )
+        ends = each[0].mean(), each[-1].mean()
+        rows.append((name.replace("-", " "), series, *ends, *(100 * share[k] for k in ("mean", "low", "high"))))
     return rows
 
 
@@ -219,9 +217,9 @@ columns = ["knob", "network", "none", "strongest", "left over", "from", "to"]
 figures.table(
     pd.DataFrame([row for n in attended for row in left_over(n)], columns=columns),
     name="tab-mech-left",
-    caption="Accuracy at the first and the last value of each knob, %, and the share of accuracy above chance that is left, "
-    "%, with its 95 % interval over seeds.",
-    formats={k: "{:.0f}" for k in columns[2:]},
+    caption="Accuracy at the first and the last value of each knob, %, and the share of accuracy above chance that is "
+    "left, %, with its 95 % interval over seeds.",
+    formats=dict.fromkeys(columns[2:], "{:.0f}"),
 )
 
 # %% tags=["remove-input"]
@@ -232,9 +230,9 @@ if "occlusion" in records:
         f"With nothing covered, the network reaches {first['with attention']:.0f} % with attention and "
         f"{first['without']:.0f} % without it after the same short training"
         + (f"; with one learned query for all steps in place of Algorithm 1's, {learned:.0f} %" if learned else "")
-        + ". Where each step asks for itself (our reading, Q8), attention replaces every row by an average over all rows, "
-        "with nothing added back, and must first learn not to blend forehead and mouth. A learned query only weighs the "
-        "rows and keeps them apart. How the two end after a full training is asked in the chapter on "
+        + ". Where each step asks for itself (our reading, Q8), attention replaces every row by an average over all "
+        "rows, with nothing added back, and must first learn not to blend forehead and mouth. A learned query only "
+        "weighs the rows and keeps them apart. How the two end after a full training is asked in the chapter on "
         "{ref}`results <chap-results>`."
     )
 
