@@ -19,6 +19,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import datetime, timezone
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -268,6 +269,7 @@ class Trainer:
         self.best: dict[str, Any] = {"epoch": 0, "val_accuracy": -1.0, "val_loss": math.inf, "model": None}
         self.seen, self.train_seconds, self.seconds, self.peak = 0, 0.0, 0.0, 0
         self.started = _now()
+        _ = self.key  # of the source as it is now, whatever is edited while this runs
 
     # ---- the course of a run -----------------------------------------------------------------------------------------
 
@@ -417,6 +419,7 @@ class Trainer:
 
     # ---- what survives a kill ----------------------------------------------------------------------------------------
 
+    @cached_property
     def key(self) -> str:
         """Return what must be equal for a checkpoint to be taken up again: job, data, device, precision and method."""
         method = hashlib.sha256()
@@ -431,7 +434,7 @@ class Trainer:
         if self.folder is None or self.fabric.global_rank > 0:
             return
         state = {
-            "key": self.key(),
+            "key": self.key,
             "stage": self.curves[-1]["stage"],
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -454,7 +457,7 @@ class Trainer:
         except Exception as error:  # a damaged file of any kind only means to begin again
             print(f"{path} cannot be read ({error}); this run begins anew", file=sys.stderr)
             return False
-        if state["key"] != self.key():
+        if state["key"] != self.key:
             return False
         self.model.load_state_dict(state["model"])
         self.curves, self.best, self.started = state["curves"], state["best"], state["started"]
@@ -602,6 +605,8 @@ def train(
     fabric = engine(device, precision)
     place = what.folder(root) if keep else None
     with _lock(place, fabric):
+        if keep and what.complete and path.exists():  # finished by another process since we looked
+            raise FileExistsError(f"{path} exists, and a record is never overwritten")
         faces = split_by(faces, what.protocol, seed=seed, fold=fold if what.fold is None else what.fold)
         trainer = Trainer(what, faces, fabric, place, progress)
         if resume:
