@@ -554,7 +554,7 @@ figures.say(
     "in one seed: a demonstration and no evidence. That the gap is there so early suggests that wiring makes it, not "
     "learning. A sum needs maps of one width, so our foil first widens six directions to as many maps as the dense "
     "block "
-    "ends with, and those are mixtures of six from the start; concatenation leaves the six as they are and adds to "
+    "ends with, and those are mixtures of six from the start; concatenation leaves the six as they are and adds to  "
     "them."
 )
 
