@@ -70,8 +70,10 @@ class ConvolutionBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, H, W) to (B, C', H', W'); with pooling H' = H // 2."""
         x = self.convolution(x)
-        x = self.norm(F.relu(x)) if self.norm_last else F.relu(self.norm(x))
-        return self.pool(x)
+        if self.norm_last:
+            return self.pool(self.norm(F.relu(x)))
+        # maxpool(relu(x)) = relu(maxpool(x)), values and gradients: pooled first, ReLU has a quarter of the work
+        return F.relu(self.pool(self.norm(x)))
 
 
 class PointwiseBlock(ConvolutionBlock):
@@ -91,8 +93,10 @@ class PointwiseBlock(ConvolutionBlock):
         """Map (B, 1, H, W) to (B, C, H // 2, W // 2)."""
         conv, norm = self.convolution, self.norm
         assert isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
-        with torch.autocast(x.device.type, enabled=False):
-            x = x.float()
+        device = x.device.type
+        kind = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
+        with torch.autocast(device, enabled=False):
+            x = x.to(torch.promote_types(x.dtype, torch.float32))
             w = conv.weight.view(-1)  # (C,)
             mean, variance = self._statistics(x, w, norm)  # of w x, per channel
             scale = norm.weight * torch.rsqrt(variance + norm.eps)
@@ -100,7 +104,10 @@ class PointwiseBlock(ConvolutionBlock):
             extremes = torch.cat([F.max_pool2d(x, 2), -F.max_pool2d(-x, 2)], 1)  # (B, 2, H/2, W/2)
             # the largest x where the slope rises, the smallest where it falls: a 1x1 convolution of the two
             choice = torch.stack([a.clamp(min=0), a.clamp(max=0)], 1)[..., None, None]  # (C, 2, 1, 1)
-            return F.relu(F.conv2d(extremes, choice, d))
+            # channels last, so that the 32 maps need not be turned for the next convolution
+            pooled = F.conv2d(extremes.contiguous(memory_format=torch.channels_last), choice, d)
+            pooled = pooled.permute(0, 2, 3, 1).to(kind)  # rounded before ReLU: the same number, half as many bytes
+        return F.relu(pooled).permute(0, 3, 1, 2)
 
     @staticmethod
     def _statistics(x: Tensor, w: Tensor, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:

@@ -230,6 +230,22 @@ def epoch_seed(seed: int, epoch: int) -> int:
     return int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
 
 
+class Supervised(nn.Module):
+    """The network as the loss sees it, logits and features alone.
+
+    Fabric brings everything that a module returns to float32: with all intermediates that would copy the largest maps.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Map images (B, 1, S, S) to logits (B, C) and the features that center loss draws together (B, F)."""
+        logits, parts = self.model(x)
+        return logits, parts["features"]
+
+
 class Trainer:
     """Two stages of one-cycle training, with the closed-form fit (LDA, SVM) at its stated moment.
 
@@ -306,7 +322,7 @@ class Trainer:
         steps = len(epoch_batches(len(self.images["train"]), r.batch_size, 0)) * (end - begin)
         peak = r.learning_rate * (r.second_peak if stage == 2 else 1.0)
         optimizer = torch.optim.AdamW(self.model.parameters(), lr=peak, weight_decay=r.weight_decay)
-        self.module, self.optimizer = self.fabric.setup(self.model, optimizer)
+        self.module, self.optimizer = self.fabric.setup(Supervised(self.model), optimizer)
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, peak, total_steps=max(steps, 2))
         self.centers = None
         state = self.loaded
@@ -356,11 +372,11 @@ class Trainer:
         """Take one step on a mini-batch.  Paper: Sec. III-B, Eq. 4: L = L_S + lambda L_C."""
         r = self.recipe
         x = augment(x, chance, rotate=r.rotate, flip=r.flip, brightness=r.brightness)
-        logits, parts = self.module(x)
+        logits, features = self.module(x)
         loss = F.cross_entropy(logits.float(), y)
         center = loss.new_zeros(())
         if getattr(self.model, "center_loss", False) and r.center_weight > 0:
-            features = parts["features"].float().flatten(1)
+            features = features.float().flatten(1)
             centers = self._centers_for(features.shape[1])
             center = centers(features, y)
             loss = loss + r.center_weight * center

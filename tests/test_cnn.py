@@ -190,10 +190,34 @@ def test_training_takes_the_same_course(optimizer):
     np.testing.assert_allclose(fast(images()).detach(), plain(images()).detach(), rtol=2e-2, atol=2e-3)
 
 
-def test_the_algebraic_form_computes_in_float32_under_autocast():
+def test_the_algebraic_form_computes_in_float32_under_autocast_and_rounds_once():
     _, fast = both()
+    x = images()
+    exact = fast.eval()(x)
     with torch.autocast("cpu", torch.bfloat16):
-        assert fast(images()).dtype == torch.float32
+        rounded = fast(x)
+    assert rounded.dtype == torch.bfloat16
+    assert torch.equal(rounded, exact.to(torch.bfloat16))
+    assert fast.double()(x.double()).dtype == torch.float64
+
+
+def test_the_algebraic_form_hands_on_maps_with_channels_last():
+    _, fast = both()
+    assert fast(images()).is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("norm", ["before", "none"])
+def test_relu_after_pooling_is_relu_before_it(norm):
+    torch.manual_seed(0)
+    block = ConvolutionBlock(3, Convolution(3, 8), pool=True, norm=norm)
+    x = torch.randn(4, 3, 10, 10).round(decimals=1).requires_grad_()  # rounded, so that squares have ties
+    got = block(x)
+    weights = torch.randn_like(got)
+    expected = block.pool(torch.relu(block.norm(block.convolution(x))))
+    first = torch.autograd.grad((got * weights).sum(), [x, *block.parameters()])
+    second = torch.autograd.grad((expected * weights).sum(), [x, *block.parameters()])
+    assert torch.equal(got, expected)
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
 
 
 @pytest.mark.parametrize(
