@@ -71,9 +71,19 @@ def test_quick_and_slow_way_agree(tiny_fer, write_csv, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("block", [9500, 12_345, 1 << 16])
-def test_blocks_may_end_anywhere(tiny_fer, write_csv, tmp_path, monkeypatch, block):
+@pytest.mark.parametrize("piece", [61, 1000, 1 << 17])
+def test_blocks_and_pieces_may_end_anywhere(tiny_fer, write_csv, tmp_path, monkeypatch, block, piece):
     monkeypatch.setattr(fer2013, "BLOCK", block)
+    monkeypatch.setattr(fer2013, "PIECE", piece)
     monkeypatch.setattr(fer2013, "_scratch", fer2013._Scratch())
+    monkeypatch.setattr(fer2013, "_parse_lines", None)
+    path = write_csv(tiny_fer, tmp_path / "fer2013.csv")
+    assert same(data.load("fer2013", path, cached=False), tiny_fer)
+
+
+def test_more_rows_than_fer2013_has(tiny_fer, write_csv, tmp_path, monkeypatch):
+    monkeypatch.setattr(fer2013, "OFFICIAL", {"train": (2, 1)})
+    monkeypatch.setattr(fer2013, "BLOCK", 20_000)
     path = write_csv(tiny_fer, tmp_path / "fer2013.csv")
     assert same(data.load("fer2013", path, cached=False), tiny_fer)
 
@@ -252,7 +262,7 @@ FAULTS = {
     "empty": (lambda t: "", r"wanted a header with the columns emotion, pixels, Usage; got 'an empty line'"),
     "no header": (lambda t: t.split("\n", 1)[1], "wanted a header"),
     "no usage": (lambda t: t.replace("Usage", "Use", 1), "has no column 'Usage'"),
-    "one endless line": (lambda t: t.split("\n")[0] + "\n" + "1 " * 600_000, "bytes without a line end"),
+    "one endless line": (lambda t: t.split("\n")[0] + "\n" + "1 " * 1_200_000, "bytes without a line end"),
 }
 
 
@@ -337,18 +347,55 @@ def test_environment_names_the_place(csv, tiny_fer, monkeypatch):
     assert same(data.load("fer2013"), tiny_fer)
 
 
-def test_numbers_against_a_slow_reader():
-    rng = np.random.default_rng(0)
-    numbers = rng.integers(0, 256, 5000)
-    text = "\n\n\n" + " ".join(map(str, numbers)) + ",abc\n"
+@pytest.mark.parametrize("piece", [*range(1, 12), 1 << 19])
+def test_numbers_against_a_slow_reader(monkeypatch, piece):
+    monkeypatch.setattr(fer2013, "PIECE", piece)
+    monkeypatch.setattr(fer2013, "_scratch", fer2013._Scratch())
+    numbers = [*range(256), *np.random.default_rng(0).integers(0, 256, 500).tolist()]
+    text = "\n\n\n" + " ".join(map(str, numbers)) + ",abc\n1,\n"
     scan = fer2013._scan(np.frombuffer(text.encode(), np.uint8))
     assert scan.sound
-    assert (scan.numbers == numbers).all()
-    assert [text[e] for e in scan.ends] == [str(n)[-1] for n in numbers]
-    assert (scan.lines.tolist(), scan.commas.tolist()) == ([len(text) - 1], [len(text) - 5])
+    assert scan.numbers.tolist() == [*numbers, 1]
+    assert (scan.lines.tolist(), scan.commas.tolist()) == (
+        [len(text) - 4, len(text) - 1],
+        [len(text) - 8, len(text) - 2],
+    )
+    assert (scan.before_line.tolist(), scan.before_comma.tolist()) == (
+        [len(numbers), len(numbers) + 1],
+        [len(numbers), len(numbers) + 1],
+    )
     assert scan.letters == 3
-    for bad in (256, 299, 300, 999, 1000, 12345):
-        assert not fer2013._scan(np.frombuffer(f"\n\n\n1 {bad} 2\n".encode(), np.uint8)).sound
+    for bad in (256, 299, 300, 999, 1000, 12345, "0000", "0012"):
+        for before in range(9):
+            text = "\n\n\n" + "1 " * before + f"{bad} 2\n"
+            assert not fer2013._scan(np.frombuffer(text.encode(), np.uint8)).sound
+    for between in ('"', '""', "\r", "\r\r", '"\r', '\r"', '" "', " \r "):
+        assert not fer2013._scan(np.frombuffer(f"\n\n\n12{between}13\n".encode(), np.uint8)).sound
+
+
+def test_the_quick_way_never_differs_from_the_slow_one(tiny_fer, write_csv, tmp_path):
+    columns = ["emotion", "pixels", "usage"]
+    sound = write_csv(tiny_fer[:3], tmp_path / "x.csv").read_bytes().split(b"\n", 1)[1]
+    rng = np.random.default_rng(0)
+    taken = 0
+    for _ in range(300):
+        text = bytearray(sound)
+        kind, where = rng.integers(3), int(rng.integers(len(text)))
+        where = where if rng.integers(2) else text.find(b",", where)  # where most can go wrong
+        byte = int(rng.choice(list(b'0123456789 ,\n\r"-.aT')))
+        text[where : where + int(kind < 2)] = bytes([byte]) * int(kind > 0)  # remove, replace, insert
+        if not text.endswith(b"\n"):
+            text += b"\n"
+        slow = fer2013._parse_lines(bytes(text), columns)
+        quick = fer2013._parse_regular(np.frombuffer(b"\n\n\n" + text, np.uint8), columns)
+        if quick is None:
+            continue
+        taken += 1
+        assert not slow.faults
+        assert (quick.pixels == slow.pixels).all()
+        assert [quick.label.tolist(), quick.usage.tolist()] == [slow.label.tolist(), slow.usage.tolist()]
+        assert [quick.line.tolist(), quick.lines] == [slow.line.tolist(), slow.lines]
+    assert 20 < taken < 280
 
 
 def test_real_archive(real_data):

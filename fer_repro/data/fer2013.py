@@ -12,13 +12,13 @@ import threading
 import zipfile
 import zlib
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from io import BufferedIOBase
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -51,7 +51,8 @@ WANTED = (
     "(train/<class>/Training_N.jpg, test/<class>/PublicTest_N.jpg and PrivateTest_N.jpg), or one of these as a zip"
 )
 VERSION = 1  # of what the cache holds; raise it when reading changes
-BLOCK = 1 << 20  # bytes of CSV parsed as one piece of work
+BLOCK = 1 << 21  # bytes of CSV parsed as one piece of work
+PIECE = 1 << 19  # bytes of it scanned at once, so that what each pass leaves is in the core's cache for the next
 
 
 @dataclass
@@ -310,7 +311,10 @@ def parse(file: BufferedIOBase, where: str) -> tuple[Rows, list[str]]:
     def work(text: NDArray[np.uint8]) -> Rows:
         return _parse_regular(text, columns) or _parse_lines(text[3:].tobytes(), columns)
 
-    parts = _pipelined(work, file, where)
+    pixels, parts = _Pixels(), []
+    for part in _pipelined(work, file, where):
+        pixels.add(part.pixels)
+        parts.append(replace(part, pixels=_NONE))  # its memory goes to the next block
     if not parts:
         raise DataError(f"{where}: wanted rows of faces below the header, got none")
     starts = 2 + np.cumsum([0, *(p.lines for p in parts)])  # the header is line 1
@@ -319,7 +323,7 @@ def parse(file: BufferedIOBase, where: str) -> tuple[Rows, list[str]]:
         what = f"{faults[-1][1]} (this is the last line: the file may be cut off; copy or download it again)"
         faults[-1] = (faults[-1][0], what)
     rows = Rows(
-        np.concatenate([p.pixels for p in parts]),
+        pixels.all(),
         np.concatenate([p.label for p in parts]),
         np.concatenate([p.usage for p in parts]),
         np.concatenate([p.line + s - 1 for p, s in zip(parts, starts, strict=False)]),
@@ -329,8 +333,32 @@ def parse(file: BufferedIOBase, where: str) -> tuple[Rows, list[str]]:
     return rows, columns
 
 
-def _pipelined(work: Callable[[NDArray[np.uint8]], Rows], file: BufferedIOBase, where: str) -> list[Rows]:
-    """Return ``work`` of each block of whole lines, in order, worked on by one thread a core.
+_NONE = np.empty((0, PIXELS), np.uint8)
+
+
+class _Pixels:
+    """All rows' pixels in one array. It begins with room for FER2013, since memory not yet written to costs nothing."""
+
+    def __init__(self) -> None:
+        self.held = np.empty((sum(map(sum, OFFICIAL.values())), PIXELS), np.uint8)
+        self.count = 0
+
+    def add(self, pixels: NDArray[np.uint8]) -> None:
+        """Append rows (n, 2304)."""
+        end = self.count + len(pixels)
+        if end > len(self.held):
+            more = np.empty((len(self.held) // 2 + len(pixels), PIXELS), np.uint8)
+            self.held = np.concatenate([self.all(), more])
+        self.held[self.count : end] = pixels
+        self.count = end
+
+    def all(self) -> NDArray[np.uint8]:
+        """Return the rows so far."""
+        return self.held[: self.count]
+
+
+def _pipelined(work: Callable[[NDArray[np.uint8]], Rows], file: BufferedIOBase, where: str) -> Iterator[Rows]:
+    """Yield ``work`` of each block of whole lines, in order, worked on by one thread a core.
 
     A block stands in a buffer behind three line ends, since a number looks back three bytes. The few buffers are
     used over and over: glibc would give arrays of this size back to the kernel when they are freed, and getting
@@ -338,19 +366,20 @@ def _pipelined(work: Callable[[NDArray[np.uint8]], Rows], file: BufferedIOBase, 
     """
     free = [bytearray(b"\n" * (BLOCK + 4)) for _ in range(files.cores() + 2)]
     ahead: deque[tuple[Future[Rows], bytearray]] = deque()
-    rows: list[Rows] = []
     rest = b""
     with ThreadPoolExecutor(files.cores()) as pool:
         while True:
             if not free:
                 task, buffer = ahead.popleft()
-                rows.append(task.result())
+                yield task.result()
                 free.append(buffer)
             buffer = free.pop()
             end, rest = _fill(buffer, rest, file, where)
             if end == 3:
-                return rows + [task.result() for task, _ in ahead]
+                break
             ahead.append((pool.submit(work, np.frombuffer(buffer, np.uint8, end)), buffer))
+        for task, _ in ahead:
+            yield task.result()
 
 
 def _fill(buffer: bytearray, rest: bytes, file: BufferedIOBase, where: str) -> tuple[int, bytes]:
@@ -391,37 +420,25 @@ def _parse_regular(text: NDArray[np.uint8], columns: list[str]) -> Rows | None:
     if not set(columns) <= {"emotion", "pixels", "usage"} or len(set(columns)) != len(columns):
         return None
     scan = _scan(text)
-    n, per_row = len(scan.lines), PIXELS + ("emotion" in columns)
+    count = {"emotion": 1, "pixels": PIXELS, "usage": 0}  # numbers in each column
+    n, per_row = len(scan.lines), sum(count[c] for c in columns)
     if not scan.sound or len(scan.numbers) != n * per_row or len(scan.commas) != n * (len(columns) - 1):
         return None
-    # the fields' borders (n, columns + 1): the end of the line before, commas, line end
-    borders = np.column_stack([np.r_[2, scan.lines[:-1]], scan.commas.reshape(n, -1), scan.lines])
-    values = _fields(scan, borders, columns)
-    if values is None:
+    # the fields' borders, and how many numbers end before each (n, columns + 1): line end before, commas, line end
+    borders, before = (
+        np.column_stack([np.r_[first, lines[:-1]], commas.reshape(n, -1), lines])
+        for first, lines, commas in ((2, scan.lines, scan.commas), (0, scan.before_line, scan.before_comma))
+    )
+    if not (borders[:, :-1] < borders[:, 1:]).all() or (np.diff(before) != [count[c] for c in columns]).any():
         return None
-    label = values["emotion"][:, 0].astype(np.int64) if "emotion" in columns else np.full(n, -1)
+    numbers = scan.numbers.reshape(n, per_row)
+    first = {c: sum(count[d] for d in columns[:k]) for k, c in enumerate(columns)}
+    label = numbers[:, first["emotion"]].astype(np.int64) if "emotion" in columns else np.full(n, -1)
     usage, letters = _usages(text, borders, columns.index("usage") if "usage" in columns else None)
     if usage is None or label.max() >= len(FER_CLASSES) or letters != scan.letters:
         return None
-    return Rows(values["pixels"].copy(), label, usage, np.arange(1, n + 1), [], n)
-
-
-def _fields(scan: _Scan, borders: NDArray[np.int64], columns: list[str]) -> dict[str, NDArray[np.uint8]] | None:
-    """Return each column's numbers (n, count), or None unless every number stands in its own row and column."""
-    if not (borders[:, :-1] < borders[:, 1:]).all():
-        return None
-    n = len(borders)
-    numbers, ends = scan.numbers.reshape(n, -1), scan.ends.reshape(n, -1)
-    values, first = {}, 0
-    for k, column in enumerate(columns):
-        last = first + {"emotion": 1, "pixels": PIXELS, "usage": 0}[column]
-        if last > first:
-            inside = (borders[:, k] < ends[:, first]) & (ends[:, last - 1] < borders[:, k + 1])
-            if not inside.all():
-                return None
-            values[column] = numbers[:, first:last]
-        first = last
-    return values
+    pixels = numbers[:, first["pixels"] : first["pixels"] + PIXELS]
+    return Rows(pixels, label, usage, np.arange(1, n + 1), [], n)
 
 
 def _usages(
@@ -447,56 +464,102 @@ class _Scan:
     """What a block of text holds."""
 
     numbers: NDArray[np.uint8]
-    ends: NDArray[np.int64]  # where each number's last digit stands
     lines: NDArray[np.int64]  # where the line ends stand
     commas: NDArray[np.int64]
-    letters: int  # bytes that are neither digits, spaces, commas, quotes nor line ends
-    sound: bool  # whether all numbers are 0..255, in at most three digits
+    before_line: NDArray[np.int64]  # how many numbers end before each line end
+    before_comma: NDArray[np.int64]
+    letters: int  # bytes that are neither digits, spaces nor marks
+    sound: bool  # all numbers are 0..255, in at most three digits; quotes and carriage returns are at fields' borders
+
+
+_BORDER, _MARK = np.zeros((2, 256), bool)  # by byte
+_BORDER[list(b"\n,\r")] = _MARK[list(b'\n,\r"')] = True
+
+
+def _scan(text: NDArray[np.uint8]) -> _Scan:
+    """Find the numbers and marks in a block of whole lines behind three line ends."""
+    starts = range(0, len(text) - 3, PIECE)
+    # the pieces overlap by three bytes: any four bytes in a row stand together in one
+    pieces = [_scan_piece(text[start : start + PIECE + 3]) for start in starts]
+    earlier = np.cumsum([0, *(len(p.numbers) for p in pieces)]).tolist()
+    marks = np.concatenate([p.marks + start for p, start in zip(pieces, starts, strict=True)])
+    before = np.concatenate([p.before + count for p, count in zip(pieces, earlier, strict=False)])
+    line, comma, carriage, quote = (text[marks] == ord(mark) for mark in '\n,\r"')
+    in_place = text[marks[carriage] + 1] == ord("\n")  # anywhere else, these two would part a number
+    beside = _BORDER[text[marks[quote] - 1]] | _BORDER[text[marks[quote] + 1]]
+    return _Scan(
+        np.concatenate([p.numbers for p in pieces]),
+        *(marks[line], marks[comma], before[line], before[comma]),
+        sum(p.letters for p in pieces),
+        all(p.sound for p in pieces) and bool(in_place.all() and beside.all()),
+    )
+
+
+class _Piece(NamedTuple):
+    """What a piece of a block holds."""
+
+    numbers: NDArray[np.uint8]  # those that end at its bytes 2 .. n-2
+    marks: NDArray[np.int64]  # where its bytes 3 .. n-1 are line ends, commas, carriage returns or quotes
+    before: NDArray[np.int64]  # how many of the numbers end before each mark
+    letters: int  # among bytes 3 .. n-1
+    sound: bool
 
 
 class _Scratch(threading.local):
-    """A thread's own working arrays, used again for each block."""
+    """A thread's own working arrays, used again for each piece."""
 
     def __init__(self) -> None:
-        self.bytes = np.empty((5, BLOCK + 4), np.uint8)
-        self.flags = np.empty((2, BLOCK + 4), bool)
+        self.arrays = np.empty((6, -(-(PIECE + 3) // 8) * 8), np.uint8)
 
 
 _scratch = _Scratch()
 
 
-def _scan(text: NDArray[np.uint8]) -> _Scan:
-    """Find the numbers and marks in a block of whole lines behind three line ends, in a few passes over the bytes."""
+def _scan_piece(text: NDArray[np.uint8]) -> _Piece:
+    """Find the numbers and marks in a piece of text, in a few passes over its bytes. Truth is 1 and 0."""
     n = len(text)
-    digit, tens, low, hundreds, value = (row[:n] for row in _scratch.bytes)
-    is_digit, flag = (row[:n] for row in _scratch.flags)
-    one = is_digit.view(np.uint8)  # the same as 0 and 1
+    digit, is_digit, pair, low, number, flag = _scratch.arrays
+    digit, is_digit, pair = digit[:n], is_digit[:n], pair[:n]
+    last = slice(2, n - 1)  # bytes that may be a number's last
     np.subtract(text, np.uint8(ord("0")), out=digit)  # wraps: all but digits become 10 or more
-    np.less(digit, 10, out=is_digit)
-    np.not_equal(text, ord(" "), out=flag)
-    marks = np.flatnonzero(np.greater(flag, is_digit, out=flag)[3:]) + 3
-    kinds = text[marks]
+    np.less(digit, 10, out=is_digit.view(bool))
+    np.multiply(digit, is_digit, out=digit)
+    np.bitwise_and(is_digit[1:], is_digit[:-1], out=pair[1:])  # a digit, and one before it
+    sound = not np.bitwise_and(pair[3:], pair[1:-2], out=flag[3:n]).max()  # four digits in a row
 
-    np.multiply(digit, one, out=digit)
     # a number that ends at byte i is digit[i] + 10·digit[i-1] + 100·digit[i-2], as far as these belong to it
-    np.multiply(digit[:-1], 10, out=tens[1:])
-    np.add(digit[1:], tens[1:], out=low[1:])
-    low, value, flag = low[3:-1], value[3:-1], flag[3:-1]  # of the bytes 3 .. n-2; the last is a line end
-    h = np.multiply(digit[1:-3], one[2:-2], out=hundreds[3:-1])
-    np.multiply(h, one[3:-1], out=h)
-    np.multiply(h, 100, out=value)
-    np.add(value, low, out=value)
-    sound = (
-        int(h.max(initial=0)) <= 2 and not np.less(value, low, out=flag).any()
-    )  # the second: past 255 it has wrapped
-    np.logical_and(is_digit[3:-1], is_digit[:-4], out=flag)
-    np.logical_and(flag, is_digit[1:-3], out=flag)
-    sound = sound and not np.logical_and(flag, is_digit[2:-2], out=flag).any()  # four digits in a row
-    ends = np.flatnonzero(np.greater(is_digit[3:-1], is_digit[4:], out=flag))
-    lines, commas = marks[kinds == ord("\n")], marks[kinds == ord(",")]
-    ignored = int(np.count_nonzero((kinds == ord("\r")) | (kinds == ord('"'))))
-    letters = len(marks) - len(lines) - len(commas) - ignored
-    return _Scan(value.take(ends), ends + 3, lines, commas, letters, sound)
+    np.multiply(digit[1:-2], 10, out=low[last])
+    np.add(digit[last], low[last], out=low[last])
+    np.multiply(digit[:-3], pair[last], out=number[last])
+    sound = sound and int(number[last].max()) <= 2
+    np.multiply(number[last], 100, out=number[last])
+    np.add(number[last], low[last], out=number[last])
+    sound = sound and not np.less(number[last], low[last], out=flag[last].view(bool)).any()  # past 255 it has wrapped
+
+    np.not_equal(text[3:], ord(" "), out=flag[3:n].view(bool))
+    np.bitwise_xor(flag[3:n], is_digit[3:], out=flag[3:n])  # a digit is no space
+    others = _few_nonzero(flag, 3, n)
+    marks = others[_MARK[text[others]]]
+
+    np.bitwise_xor(is_digit[last], pair[3:], out=flag[last])  # a digit, and none after it
+    np.multiply(number[last], flag[last], out=number[last])
+    # a number and the byte after it are two bytes, so of each two bytes at most one is a last digit: of half as many
+    # places, find those that hold one, and add its number to the other's zero
+    even = n + n % 2
+    flag[:2] = flag[n - 1 : even] = number[n - 1 : even] = 0
+    ends = np.flatnonzero(flag[:even].view(np.uint16) > 0)
+    two = number[:even].view(np.uint16).take(ends)
+    numbers = (two | two >> 8).astype(np.uint8)
+    return _Piece(numbers, marks, np.searchsorted(ends, (marks + 1) // 2), len(others) - len(marks), sound)
+
+
+def _few_nonzero(flags: NDArray[np.uint8], start: int, end: int) -> NDArray[np.int64]:
+    """Return where ``flags[start:end]`` is not zero, looking at eight bytes at once; clears those around."""
+    flags = flags[: -(-end // 8) * 8]
+    flags[:start] = flags[end:] = 0
+    eights = np.flatnonzero(flags.view(np.uint64) > 0)
+    which, place = np.nonzero(flags.reshape(-1, 8)[eights])
+    return 8 * eights[which] + place
 
 
 def _parse_lines(block: bytes, columns: list[str]) -> Rows:
