@@ -1,16 +1,18 @@
 """Many runs from one plan: what is missing is run, what is there is left alone.
 
 A plan is data (``plans/*.toml``): blocks of data sets, protocols, models, seeds, folds and options. It is expanded seed
-by seed, so that a whole table exists after the first. joblib hands the runs to processes of this machine, or, with a
-scheduler's address, to a Dask cluster.
+by seed, so that a whole table exists after the first. joblib hands the runs to processes of this machine, or Dask, with
+a scheduler's address, to a cluster.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+import threading
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -129,8 +131,21 @@ def split_by_state(runs: list[Run], root: Path) -> tuple[list[Run], list[Run]]:
     return done, [run for run in runs if run not in there]
 
 
-def perform(run: Run, root: Path, data_dir: Path | None, device: str, precision: str, threads: int) -> Outcome:
-    """Train one run in this process; a failure is an outcome, not an end."""
+_one_at_a_time = threading.Lock()  # a process has one random generator, and a Dask worker may have several threads
+
+
+def perform(
+    run: Run, root: Path, data_dir: Path | None, device: str, precision: str, threads: int | None, jobs: int = 1
+) -> Outcome:
+    """Train one run in this process, on ``threads`` or on this machine's cores divided by ``jobs``.
+
+    A failure is an outcome, not an end.
+    """
+    with _one_at_a_time:
+        return _perform(run, root, data_dir, device, precision, threads or max(1, (os.cpu_count() or 1) // jobs))
+
+
+def _perform(run: Run, root: Path, data_dir: Path | None, device: str, precision: str, threads: int) -> Outcome:
     import torch
 
     from fer_repro import training
@@ -151,11 +166,15 @@ def perform(run: Run, root: Path, data_dir: Path | None, device: str, precision:
     except (training.RunInProgress, FileExistsError) as busy:
         return Outcome(run, "busy", time.perf_counter() - started, str(busy))
     except Exception as error:  # recorded, and the sweep goes on
-        note = root / ".runs" / run.path(Path()).with_suffix("") / "failure.txt"
-        note.parent.mkdir(parents=True, exist_ok=True)
-        note.write_text(traceback.format_exc(), encoding="utf-8")
-        return Outcome(run, "failed", time.perf_counter() - started, f"{type(error).__name__}: {error}; see {note}")
+        return _failed(run, root, time.perf_counter() - started, error)
     return Outcome(run, "done", time.perf_counter() - started)
+
+
+def _failed(run: Run, root: Path, seconds: float, error: BaseException) -> Outcome:
+    note = root / ".runs" / run.path(Path()).with_suffix("") / "failure.txt"
+    note.parent.mkdir(parents=True, exist_ok=True)
+    note.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+    return Outcome(run, "failed", seconds, f"{type(error).__name__}: {error}; see {note}")
 
 
 @lru_cache(maxsize=2)
@@ -189,10 +208,10 @@ def sweep(
     device, precision : str
         See :func:`fer_repro.training.engine`.
     scheduler : str or None
-        Address of a Dask scheduler, such as ``tcp://host:8786``: the runs go to its workers, which must see ``root``
-        and the data at the same place.
+        Address of a Dask scheduler, such as ``tcp://host:8786``: the runs go to its workers, one at a time to each,
+        which must see ``root`` and the data at the same place.
     threads : int or None
-        For each run; None for cores divided by jobs.
+        For each run; None for a machine's cores divided by the runs at once on it.
     echo : callable
         Takes each line of the report.
 
@@ -201,34 +220,55 @@ def sweep(
     list of Outcome
         One for each run that was missing.
     """
-    from joblib import Parallel, delayed, parallel_config
+    from joblib import Parallel, delayed
 
     root = root or results.root()
+    if scheduler is not None:  # a worker has another working directory and environment
+        root, place = root.resolve(), data_dir or os.environ.get("FER_REPRO_DATA")
+        data_dir = Path(place).resolve() if place else None
     done, missing = split_by_state(runs, root)
-    echo(f"{len(runs)} runs: {len(done)} done, {len(missing)} to do, {jobs} at once")
+    where = f"{jobs} at once" if scheduler is None else f"on the cluster at {scheduler}"
+    echo(f"{len(runs)} runs: {len(done)} done, {len(missing)} to do, {where}")
     if not missing:
         return []
-    threads = threads or max(1, (os.cpu_count() or 1) // jobs)
-    tasks = (delayed(perform)(run, root, data_dir, device, precision, threads) for run in missing)
+    guess = mean_seconds(missing, root)
     if scheduler is not None:
-        with _dask(scheduler), parallel_config(backend="dask"):
-            outcomes = Parallel()(tasks)
-        for outcome in outcomes:
-            echo(_line(outcome))
-        return list(outcomes)
-    report = _Report(len(missing), jobs, echo, mean_seconds(missing, root))
+        return _on_cluster(missing, scheduler, (root, data_dir, device, precision, threads), echo, guess)
+    report = _Report(len(missing), jobs, echo, guess)
+    tasks = (delayed(perform)(run, root, data_dir, device, precision, threads, jobs) for run in missing)
     return [
         report(o)
         for o in Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1, pre_dispatch=jobs)(tasks)
     ]
 
 
-def _dask(address: str) -> Any:
+def _on_cluster(
+    missing: list[Run],
+    scheduler: str,
+    arguments: tuple[Path, Path | None, str, str, int | None],
+    echo: Callable[[str], None],
+    guess: float | None,
+) -> list[Outcome]:
+    """Hand runs to Dask itself: joblib's way to it waits forever for a run whose worker has died."""
     try:
-        from distributed import Client
+        from distributed import Client, as_completed
     except ImportError:
         raise PlanError("a scheduler needs the extra `cluster`: pip install 'fer_repro[cluster]'") from None
-    return Client(address)
+    started = time.perf_counter()
+    outcomes = []
+    with Client(scheduler, set_as_default=False) as client:
+        client.wait_for_workers(1, timeout=60)
+        hosts = Counter(address.rpartition(":")[0] for address in client.ncores())
+        report = _Report(len(missing), hosts.total(), echo, guess)
+        futures = {client.submit(perform, run, *arguments, max(hosts.values()), pure=False): run for run in missing}
+        for future in as_completed(futures, loop=client.loop):
+            error = future.exception()
+            if error is None:
+                outcome = future.result()
+            else:  # perform itself raises nothing: its worker died each time, of too little memory perhaps
+                outcome = _failed(futures[future], arguments[0], time.perf_counter() - started, error)
+            outcomes.append(report(outcome))
+    return outcomes
 
 
 def mean_seconds(runs: list[Run], root: Path) -> float | None:

@@ -112,7 +112,7 @@ def test_each_dependency_says_why_it_is_there() -> None:
 
 def test_what_the_library_imports_is_named() -> None:
     """No package is used that only happens to come along with another."""
-    folders = [ROOT / "fer_repro", ROOT / "tests", ROOT / "book" / "_ext"]
+    folders = [ROOT / "fer_repro", ROOT / "tests", ROOT / "benchmarks", ROOT / "book" / "_ext"]
     files = [path for folder in folders for path in folder.rglob("*.py")]
     imports = (
         {name for path in files for name in imported(path)} - set(sys.stdlib_module_names) - {"fer_repro", "tomllib"}

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from fer_repro import results, sweep
 from fer_repro.sweep import PlanError, Run, read_plan
@@ -85,3 +94,111 @@ def test_a_run_another_process_is_at_is_left_to_it(tmp_path: Path) -> None:
     with FileLock(folder / "lock"):
         (outcome,) = sweep.sweep([run], tmp_path, device="cpu", threads=1, echo=lambda line: None)
     assert outcome.state == "busy" and not run.path(tmp_path).exists()
+
+
+def test_a_run_takes_its_share_of_the_cores(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import torch
+
+    from fer_repro import training
+
+    given: list[int] = []
+    monkeypatch.setattr(torch, "set_num_threads", given.append)
+    monkeypatch.setattr(training, "train", lambda *arguments, **more: None)
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    for threads, jobs in ((None, 1), (None, 3), (None, 16), (5, 2)):
+        assert sweep.perform(tiny(), tmp_path, None, "cpu", "auto", threads, jobs).state == "done"
+    assert given == [8, 2, 1, 5]
+
+
+# ---------------------------------------------------------------------------------------------------- a Dask cluster
+
+
+def test_a_cluster_without_its_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(PlanError, match=r"the extra `cluster`: pip install"):
+        sweep.sweep([tiny()], tmp_path, scheduler="tcp://nowhere:8786", echo=lambda line: None)
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Any]:
+    """Start a scheduler and one worker process of two threads; without Dask, skip the test and say so."""
+    try:
+        from distributed import LocalCluster
+    except ImportError:
+        reason = "pip install -e .[cluster] to run the tests of a distributed sweep"
+        with warnings.catch_warnings():
+            warnings.simplefilter("default")
+            warnings.warn(f"SKIPPED: {reason}", stacklevel=1)
+        pytest.skip(reason)
+    import dask
+
+    settings = {"distributed.scheduler.allowed-failures": 0, "temporary-directory": str(tmp_path / "dask")}
+    with (
+        dask.config.set(settings),
+        LocalCluster(n_workers=1, threads_per_worker=2, dashboard_address=":0") as started,
+    ):
+        yield started
+
+
+@pytest.mark.slow
+def test_a_cluster_does_what_is_missing_once_and_outlives_a_failure(
+    tmp_path: Path,
+    cluster: Any,
+    tiny_fer: Any,
+    write_csv: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Also: from another folder, with the data named by the environment, two runs never share a random generator."""
+    from fer_repro.cli import main
+
+    runs = [
+        tiny(),
+        tiny("proposed", options={"query": "nobody"}),
+        tiny("acnn-lstm"),
+        Run("fer2013", "native48", "cnn-svm", "official", 0, None, epochs=2, limit=42),
+    ]
+    write_csv(tiny_fer, tmp_path / "faces" / "fer2013.csv")
+    monkeypatch.chdir(tmp_path)  # the worker stays where it was
+    monkeypatch.setenv("FER_REPRO_DATA", "faces")
+    monkeypatch.setattr(sweep, "read_plan", lambda path: runs)
+    command = ["sweep", "plan.toml", "--device", "cpu", "--threads", "1", "--scheduler", cluster.scheduler_address]
+    swept = CliRunner().invoke(main, [*command, "--results", "far"])
+    assert swept.exit_code == 1 and "1 of 4 runs failed; the sweep went on without them" in swept.output
+    assert "nobody" in swept.output and "[4/4]" in swept.output
+    (note,) = Path("far").rglob("failure.txt")
+    assert "proposed--query=nobody" in str(note) and "nobody" in note.read_text()
+
+    sound = [run for run in runs if run.model != "proposed"]
+    sweep.sweep(sound, Path("near"), device="cpu", threads=1, echo=lambda line: None)
+    for run in sound:
+        far, near = (results.read(run.path(Path(root))) for root in ("far", "near"))
+        assert far["predictions"] == near["predictions"]
+
+    before = {run: run.path(Path("far")).read_bytes() for run in sound}
+    monkeypatch.setattr(sweep, "read_plan", lambda path: sound)
+    again = CliRunner().invoke(main, [*command, "--results", "far"])
+    assert again.exit_code == 0 and "3 runs: 3 done, 0 to do" in again.output
+    assert {run: run.path(Path("far")).read_bytes() for run in sound} == before
+
+
+@pytest.mark.slow
+def test_a_run_whose_worker_dies_is_a_failure_and_the_rest_goes_on(tmp_path: Path, cluster: Any) -> None:
+    runs = [tiny(model) for model in ("cnn-svm", "acnn-lstm", "cnn-lstm", "cnn-bilstm", "dscnn-lstm")]
+    (worker,) = cluster.workers.values()
+
+    def kill() -> None:
+        while not any(tmp_path.rglob("lock")):  # until the first run has begun
+            time.sleep(0.01)
+        os.kill(worker.pid, signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    address = cluster.scheduler_address
+    outcomes = sweep.sweep(runs, tmp_path, device="cpu", threads=1, scheduler=address, echo=lambda line: None)
+    killer.join()
+    # what the worker was at or was about to take is lost with it, as this cluster tries nothing again
+    failed = [o for o in outcomes if o.state == "failed"]
+    assert len(outcomes) == len(runs) and 1 <= len(failed) < len(runs)
+    assert all("KilledWorker" in o.message for o in failed)
+    assert len(list(tmp_path.rglob("failure.txt"))) == len(failed)
+    assert len(results.load_all(tmp_path)) == len(runs) - len(failed)
