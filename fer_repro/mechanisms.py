@@ -4,8 +4,9 @@ The paper says that attention helps with occluded faces, that a median filter re
 convergence, and so on, and measures none of it. Photographs do not come with a knob for occlusion; drawn faces do. So
 the network is trained with and without each part, on the same faces from the same initial weights, and tested on faces
 that differ in one knob. What is compared, over which values, and which way counts for the claim, stands here as data,
-fixed before the first run (what was added later says so); :mod:`fer_repro.claims` reads the answers. They are evidence
-on synthetic faces and never a verdict on the paper's numbers.
+fixed before the first run; what was added later is exploratory (:data:`fer_repro.claims.EXPLORATORY`), shown and not
+counted. :mod:`fer_repro.claims` reads the answers. They are evidence on synthetic faces and never a verdict on the
+paper's numbers.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fer_repro import data, recipe, results, training
-from fer_repro.claims import mechanisms_folder
+from fer_repro.claims import EXPLORATORY, mechanisms_folder
 from fer_repro.cnn import CONVOLUTIONS, SevenLayerCNN
 from fer_repro.data import cache
 from fer_repro.data.faces import FaceDataset
@@ -370,7 +371,7 @@ def _linear_accuracy(train: NDArray[Any], test: NDArray[Any], y: Any, target: An
 
 
 # --------------------------------------------------------------------------------------------------------------------
-# What is measured, fixed before the first run
+# What is measured: fixed before the first run, or exploratory
 
 Method = Callable[[str, int, "Measurement", Setting], list[float]]
 
@@ -397,6 +398,11 @@ class Measurement:
     better: str | None = None
     note: str = ""
 
+    @property
+    def exploratory(self) -> bool:
+        """Whether it was planned after first results had been seen; its answer is shown and decides nothing."""
+        return self.id in EXPLORATORY
+
 
 def _pair(arm: str, with_: str, without: str, method: Method = accuracy) -> dict[str, Any]:
     series = {with_: ("proposed", method), without: (arm, method)}
@@ -409,7 +415,7 @@ _LEARNED: dict[str, Any] = {
     "with_": "one learned query",
     "without": "without",
     "better": "higher",
-    "note": "Added after the first results: another reading of Q8.",
+    "note": "Exploratory, added after the first results: another reading of Q8.",
 }
 _MEDIAN = _pair("no median filter", "3×3 median", "no filter") | {"better": "higher"}
 _GCN = _pair("no normalisation", "with Eq. 1", "one fixed scale") | {"better": "higher"}
@@ -494,7 +500,7 @@ MEASUREMENTS = (
         "λ = 0.03",
         "λ = 0",
         "lower",
-        "Judged since the first results, which show that the effect turns on λ (Q4).",
+        "Exploratory: judged since the first results, which show that the effect turns on λ (Q4).",
     ),
     Measurement(
         "center-within",
@@ -593,6 +599,7 @@ def measure(m: Measurement, seeds: Sequence[int] = range(SEEDS), setting: Settin
         "x": list(xs),
         "series": series,
         **judged,
+        "exploratory": m.exploratory,
         "note": m.note,
         "seeds": list(seeds),
         "setting": asdict(setting),
@@ -643,8 +650,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for m in todo:
         record = measure(m, range(given.seeds))
         path = write(record, given.folder)
-        found = claims.evidence([record])
-        print(f"{path}: {': '.join(found) if found else 'shown, not judged'}", flush=True)
+        word = claims.judgement(record) or "shown, not judged"
+        print(f"{path}: {word}{' (exploratory)' if m.exploratory else ''}", flush=True)
 
 
 if __name__ == "__main__":

@@ -33,7 +33,6 @@ from fer_repro.figures import hazards as pictures
 
 figures.header_card(
     section="Sec. IV-A, IV-B; abstract",
-    claims=["C-IMB"],
     profile=profile,
     dataset=dataset,
     minutes=50,
@@ -350,7 +349,8 @@ figures.say(
 
 # %% [markdown]
 # The abstract says that imbalance is overcome, and names no means: no weights, no resampling, no measure by class.
-# What imbalance does can be seen on drawn faces, drawn once evenly and once as unevenly as FER2013, tested on the even
+# Whether it is (C-IMB) takes trained networks, and is answered in the chapter on {ref}`results <chap-results>`. What
+# imbalance does can be seen on drawn faces, drawn once evenly and once as unevenly as FER2013, tested on the even
 # ones:
 
 # %%

@@ -346,6 +346,55 @@ def test_too_few_seeds_are_undecided_and_disagreement_is_mixed():
     assert claims.evidence([{k: v for k, v in _measurement(0.1).items() if k != "with"}]) is None
 
 
+def _nuisance(clean, worst, seeds=4, **changes):
+    """Accuracy (percent) with and without something, with nothing in the way and under the worst; (with, without)."""
+    noise = np.random.default_rng(2).normal(0, 0.2, (2, 2, seeds))
+    noise -= noise.mean(-1, keepdims=True)
+    values = {n: np.array([[c], [w]]) + e for n, c, w, e in zip(("a", "b"), clean, worst, noise, strict=True)}
+    series = {name: found.tolist() for name, found in values.items()}
+    words = {"with": "a", "without": "b", "better": "higher"}
+    return _measurement(0.0) | {"knob": "blur", "x": [0.0, 2.0], "series": series} | words | changes
+
+
+@pytest.mark.parametrize(
+    ("clean", "worst", "word"),
+    [
+        ((60, 60), (50, 30), "supported"),  # as good as the other at first, and more is left
+        ((60, 60), (30, 50), "contradicted"),
+        ((50, 70), (32.14, 42.14), "undecided"),  # behind everywhere, and half of it is left to either: copes as well
+        ((70, 50), (42.14, 32.14), "undecided"),  # ahead everywhere: copes no better
+        ((40, 70), (40, 42), "undecided"),  # more is left, but behind: the check takes back and never gives
+    ],
+)
+def test_being_ahead_with_nothing_in_the_way_is_not_coping(clean, worst, word):
+    assert claims.judgement(_nuisance(clean, worst)) == word
+    assert claims.judgement(_nuisance(clean, worst, knob="epoch")) in ("supported", "contradicted")  # no nuisance
+
+
+def test_what_is_left_is_the_share_of_accuracy_above_chance():
+    chance = 100 / 7
+    a, b = [[chance + 40.0] * 3, [chance + 20.0] * 3], [[chance + 60.0] * 3, [chance + 45.0] * 3]
+    m = _nuisance((0, 0), (0, 0)) | {"series": {"a": a, "b": b}}
+    assert np.allclose(claims.left_over(m)["a"], 50)
+    assert claims.left(m)["mean"] == pytest.approx(50 - 75)
+    at_chance = m | {"series": {"a": [[chance - 1.0] * 3, [chance] * 3], "b": b}}
+    assert np.isnan(claims.left(at_chance)["mean"])
+    assert claims.judgement(at_chance) == "undecided"
+    assert claims.left(m | {"x": [1.0, 2.0]}) is None  # nothing to compare with
+
+
+def test_exploratory_measurements_are_named_and_never_decide():
+    planned = _measurement(0.0)
+    later = _measurement(0.1) | {"exploratory": True}
+    word, said = claims.evidence([planned, later])
+    assert word.startswith("undecided")
+    assert "exploratory, not counted: accuracy" in said
+    assert said.endswith("supported")
+    assert claims.evidence([_measurement(-0.1), later])[0].startswith("contradicted")
+    assert claims.evidence([later]) is None
+    assert _verdicts([], [later]).loc["C-OCC", "verdict"] == "not run yet"
+
+
 def test_measurements_are_read_and_faults_named(tmp_path):
     (tmp_path / "a.json").write_text(json.dumps(_measurement(0.1)))
     assert claims.load_mechanisms(tmp_path)[0]["path"] == "mechanisms/a.json"
@@ -443,6 +492,29 @@ def test_every_link_to_runs_has_a_target():
 def test_names_from_records_are_escaped():
     record = _fer(seeds=1)[0] | {"path": "fer2013/native48/<script>/a.json"}
     assert "<script>/a" not in pages.runs([record])
+
+
+def test_distances_are_those_to_every_row_of_a_method_that_has_run():
+    records = _fer(accuracy=0.6, seeds=3) + _fer("cnn-lstm", 0.93, seeds=1) + _fer("cnn-svm", 0.5, seeds=1)
+    found = reporting.distances(claims.Evaluation(records)).set_index(["dataset", "table", "model"])
+    assert list(found.index) == [("FER", "I", "proposed"), ("FER", "II", "cnn-lstm"), ("FER", "II", "proposed")]
+    row = found.loc[("FER", "II", "proposed")]
+    assert row["ours"] == pytest.approx(100 * np.mean([r["test"]["accuracy"] for r in records[:3]]))
+    assert row["distance"] == pytest.approx(95.12 - row["ours"])
+    assert list(found["seeds"]) == [3, 1, 3]
+    assert reporting.distances(claims.Evaluation(_ck(wrong=[1])))["distance"].round(2).tolist() == [-0.08, -0.02]
+    assert reporting.distances(claims.Evaluation([])).empty
+
+
+def test_generalisation_is_the_last_epochs_gap_over_the_runs_that_count():
+    curves = [
+        [{"train_accuracy": 0.2, "val_accuracy": 0.1}, {"train_accuracy": t, "val_accuracy": 0.6}] for t in (0.7, 0.8)
+    ]
+    runs = [r | {"curves": c} for r, c in zip(_fer(seeds=2), curves, strict=True)]
+    (row,) = reporting.generalisation([*runs, runs[0] | {"complete": False}, _fer("cnn-lstm")[0]]).to_dict("records")
+    assert (row["model"], row["runs"], row["epochs"]) == ("proposed", 2, 2)
+    assert (row["train"], row["val"], row["gap"]) == pytest.approx((75.0, 60.0, 15.0))
+    assert reporting.generalisation([]).empty
 
 
 def test_the_checklist_is_not_filled_without_runs_and_is_with_them():

@@ -41,6 +41,23 @@ def test_every_measurement_names_a_mechanism_a_knob_and_networks_that_exist():
             assert m.knob in ("epoch", "directions")
 
 
+def test_exploratory_measurements_are_marked_in_the_plan_and_in_what_is_read():
+    marked = {m.id for m in mechanisms.MEASUREMENTS if m.exploratory}
+    assert marked == set(claims.EXPLORATORY) == {"occlusion-learned", "blur-learned", "center-strong"}
+    assert all("exploratory" in BY_ID[id].note.lower() for id in marked)
+    assert {r["id"] for r in claims.load_mechanisms() if r["exploratory"]} <= marked
+    assert {m.claim for m in mechanisms.MEASUREMENTS if m.better and not m.exploratory} == {
+        m.claim for m in mechanisms.MEASUREMENTS
+    }  # no claim rests on exploration
+
+
+def test_every_nuisance_knob_is_measured_with_nothing_in_the_way():
+    for m in mechanisms.MEASUREMENTS:
+        if m.knob in claims.CLEAN and m.measure == mechanisms._ACCURACY:
+            assert claims.CLEAN[m.knob] in m.x
+    assert set(claims.CLEAN) <= {m.knob for m in mechanisms.MEASUREMENTS}
+
+
 def test_what_is_not_judged_says_why():
     assert all(m.note for m in mechanisms.MEASUREMENTS if m.better is None)
 
@@ -230,6 +247,10 @@ def test_figures_show_every_series_and_effect(made_up):
         assert len(pictures.curves({k: v for k, v in made_up.items() if k != "with"}).axes) == 1
         labels = [t.get_text() for t in pictures.overview([made_up]).axes[0].get_yticklabels()]
         assert labels == ["C-OCC: occlusion"]
+        face = [
+            line.get_markerfacecolor() for line in pictures.overview([made_up | {"exploratory": True}]).axes[0].lines
+        ]
+        assert face.count("none") == 2  # the mark and the legend's
         images = mechanisms.test_faces(TINY).images[:3]
         assert len(pictures.along([images], [[0.0, 0.1, 0.2]], ["blur"]).axes) == 3
     plt.close("all")

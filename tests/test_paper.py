@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import inspect
 import json
@@ -123,6 +124,38 @@ def test_every_open_question_has_a_named_option_with_a_default(question):
 @pytest.mark.parametrize("chapter", sorted({x.chapter for x in (*paper.CLAIMS, *paper.QUESTIONS)}))
 def test_every_chapter_named_is_one_of_the_book(chapter):
     assert f"notebooks/{chapter}" in (ROOT / "book" / "_toc.yml").read_text(encoding="utf-8")
+
+
+def _card(chapter):
+    """The arguments of a chapter's header card."""
+    tree = ast.parse((ROOT / "notebooks" / f"{chapter}.py").read_text(encoding="utf-8"))
+    calls = [n for n in ast.walk(tree) if isinstance(n, ast.Call) and ast.unparse(n.func) == "figures.header_card"]
+    assert len(calls) == 1
+    return {k.arg: ast.unparse(k.value) for k in calls[0].keywords}
+
+
+@pytest.mark.parametrize("question", paper.QUESTIONS, ids=lambda q: q.id)
+def test_the_chapter_that_decides_a_question_says_so_on_its_card(question):
+    assert f"'{question.id}'" in _card(question.chapter)["questions"]
+
+
+@pytest.mark.parametrize("chapter", sorted({c.chapter for c in paper.CLAIMS}))
+def test_the_chapter_where_a_claims_evidence_stands_names_it(chapter):
+    """In the card or the text: by its id, or by the family that a table of the chapter shows."""
+    source = (ROOT / "notebooks" / f"{chapter}.py").read_text(encoding="utf-8")
+    for id in paper.claims_of(chapter):
+        family = "-".join(id.split("-")[:2]) + "-"  # C-T1-, C-PCT-
+        assert id in source or f'"{family}' in source, f"{chapter} does not name {id}"
+
+
+def test_a_card_names_no_claim_that_only_another_chapter_answers():
+    """Chapters on a part show the claims made for it; others only those whose evidence they hold."""
+    parts = {
+        paper.CHAPTERS[k] for k in ("preprocessing", "center_loss", "cnn", "attention", "lda", "densenet", "network")
+    }
+    for chapter in set(paper.CHAPTERS.values()) - parts:
+        for id in re.findall(r"'(C-[^']+)'", _card(chapter).get("claims", "")):
+            assert paper.claim(id).chapter == chapter
 
 
 # -- a consistent article, as the checks want one

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from fer_repro import claims, metrics
 from fer_repro.figures import COLORS, MARKERS
 
-WORD_COLORS = {"supported": COLORS[2], "contradicted": COLORS[1], "mixed": COLORS[3], "undecided": COLORS[7]}
+WORD_COLORS = {"supported": COLORS[2], "contradicted": COLORS[1], "undecided": COLORS[7]}
 
 
 def curves(record: Mapping[str, Any]) -> Figure:
@@ -76,35 +76,38 @@ def _knob(record: Mapping[str, Any]) -> str:
 def overview(records: Sequence[Mapping[str, Any]]) -> Figure:
     """Draw all judged effects on one scale: each divided by the half-width of its own interval.
 
-    Beyond +1 the interval excludes no effect, as the claim has it; beyond -1 the other way.
+    Beyond +1 the interval excludes no effect, as the claim has it; beyond -1 the other way. The colour is that of
+    :func:`fer_repro.claims.judgement`; exploratory measurements are hollow.
     """
     rows = []
     for record in records:
         found = claims.effect(record)
         if found is not None and np.isfinite(found["low"]):
             half = max((found["high"] - found["low"]) / 2, 1e-12)
-            word = (claims.evidence([record]) or ("undecided", ""))[0].split()[0]
-            rows.append((f"{record['claim']}: {record['id'].replace('-', ' ')}", found["mean"] / half, word))
+            name = f"{record['claim']}: {record['id'].replace('-', ' ')}"
+            word = claims.judgement(record) or "undecided"
+            rows.append((name, found["mean"] / half, word, bool(record.get("exploratory"))))
     figure, axes = plt.subplots(figsize=(6.4, 1.0 + 0.3 * len(rows)))
     places = np.arange(len(rows))[::-1]
     axes.axvspan(-1, 1, color=COLORS[7], alpha=0.18, linewidth=0)
     axes.axvline(0, color=plt.rcParams["text.color"], linewidth=1)
-    for place, (_, value, word) in zip(places, rows, strict=True):
-        mark = {"supported": "o", "contradicted": "s"}.get(word, "D")
-        axes.plot([0, value], [place, place], color=WORD_COLORS[word], linewidth=1.6)
-        axes.plot(value, place, mark, color=WORD_COLORS[word], markersize=7)
+    for place, (_, value, word, exploratory) in zip(places, rows, strict=True):
+        mark, fill = {"supported": "o", "contradicted": "s"}.get(word, "D"), "none" if exploratory else None
+        axes.plot([0, value], [place, place], ":" if exploratory else "-", color=WORD_COLORS[word], linewidth=1.6)
+        axes.plot(value, place, mark, color=WORD_COLORS[word], markerfacecolor=fill, markersize=7)
     axes.set_xscale("symlog", linthresh=1.0, linscale=1.2)
-    limit = max([2.0, *(1.3 * abs(value) for _, value, _ in rows)])
+    limit = max([2.0, *(1.3 * abs(row[1]) for row in rows)])
     ticks = [t for t in (-100, -30, -10, -3, -1, 0, 1, 3, 10, 30, 100) if abs(t) <= limit]
     axes.set(xlim=(-limit, limit), xticks=ticks, yticks=places)
     axes.set_xticklabels([f"{t:+d}" if t else "0" for t in ticks])
     axes.minorticks_off()
     axes.set_xlabel("effect in half-widths of its 95 % interval (right: as claimed)")
-    axes.set_yticklabels([name for name, _, _ in rows], fontsize=8.5)
+    axes.set_yticklabels([row[0] for row in rows], fontsize=8.5)
     axes.tick_params(axis="y", length=0)
     for word, mark in (("supported", "o"), ("contradicted", "s"), ("undecided", "D")):
         axes.plot([], [], mark, color=WORD_COLORS[word], label=word)
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=3, fontsize=8)
+    axes.plot([], [], "o", color=COLORS[7], markerfacecolor="none", label="exploratory")
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=4, fontsize=8)
     return figure
 
 
