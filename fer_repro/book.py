@@ -513,7 +513,7 @@ def _presentation(cell: Any) -> list[str]:
     if tags & {"parameters", "injected-parameters"}:
         return ["hide-input"]
     try:
-        statements = ast.parse(cell.source).body
+        statements = list(_statements(ast.parse(cell.source).body))
     except SyntaxError:  # an IPython magic
         return []
     called = {_called(statement) for statement in statements if not isinstance(statement, ast.Import | ast.ImportFrom)}
@@ -521,6 +521,15 @@ def _presentation(cell: Any) -> list[str]:
         return ["remove-input"]
     long_prose = any(_called(found) in _QUIET and (found.end_lineno or 0) - found.lineno > 2 for found in statements)
     return ["hide-input"] if called & _FOLDED or long_prose else []
+
+
+def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+    """Yield a cell's statements, those within an ``if`` in its place: records may be there or not."""
+    for statement in body:
+        if isinstance(statement, ast.If):
+            yield from _statements([*statement.body, *statement.orelse])
+        else:
+            yield statement
 
 
 def _called(statement: ast.stmt) -> str | None:

@@ -30,9 +30,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from fer_repro import data, figures, preprocessing
+from fer_repro import classroom, figures, preprocessing
 from fer_repro.cnn import CONVOLUTIONS, Convolution, ConvolutionBlock, PointwiseBlock, SevenLayerCNN
-from fer_repro.data import splits, synthetic
+from fer_repro.data import synthetic
 from fer_repro.figures import cnn as pictures
 
 figures.header_card(
@@ -254,30 +254,20 @@ figures.say(
 # layer. But no map can know a pixel's neighbour: exchange two pixels of the image, and the same two are exchanged in
 # every map.
 #
-# To see which curves are learned, we train the seven layers with a linear classifier on top, for a few seconds.
+# To see which curves are learned, we train the seven layers with a linear classifier on top, for a few seconds, on
+# clear faces ({source}`fer_repro/classroom.py`).
 
 # %%
 limit, epochs = {"quick": (800, 6)}.get(profile, (4000, 10))
 pixels = 32 if profile == "quick" else size
-options = {"n": 1400 if profile == "quick" else 6000, "seed": seed} if dataset == "synthetic" else {}
-if dataset == "synthetic":  # clear expressions: this is to take seconds
-    options |= {"intensity": (0.7, 1.0), "variety": 0.3, "yaw": (-6.0, 6.0), "pitch": (-4.0, 4.0), "roll": (-3.0, 3.0)}
-    options |= {"noise": (0.0, 4.0), "light": (0.0, 0.3), "occluded": 0.0, "sunglasses": 0.0, "mask": 0.0}
-faces = splits.protocol(data.load(dataset, data_dir, **options), splits.DEFAULT_PROTOCOL[dataset])
-device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
+faces = classroom.faces(dataset, data_dir, n=1400 if profile == "quick" else 6000, seed=seed)
+device = classroom.device(device)
 
 
 # %%
-def prepared(part):
-    some = part[np.random.default_rng(seed).permutation(len(part))[:limit]]
-    x = torch.from_numpy(preprocessing.prepare_uint8(some.images, pixels))[:, None]
-    x = preprocessing.normalize_batch(x).to(device, memory_format=torch.channels_last)
-    return x, torch.from_numpy(some.labels).to(device)
-
-
-x_train, y_train = prepared(faces.part("train"))
-x_held, y_held = prepared(faces.part("val"))
-
+x_train, y_train = classroom.ready(classroom.some(faces.part("train"), limit, seed), pixels, device)
+x_held, y_held = classroom.ready(classroom.some(faces.part("val"), limit, seed), pixels, device)
+x_train, x_held = (x.to(memory_format=torch.channels_last) for x in (x_train, x_held))
 
 # %% [markdown]
 # The loop: AdamW with a one-cycle learning rate, mini-batches of 32, half of the batches mirrored. The book's real

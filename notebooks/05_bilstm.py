@@ -26,12 +26,11 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import nn
-from torch.nn import functional as F
 
-from fer_repro import data, figures, preprocessing
+from fer_repro import classroom, figures, preprocessing
 from fer_repro.bilstm import BiLSTM, UngatedBiRNN, serialise, step_grid
 from fer_repro.cnn import SevenLayerCNN
-from fer_repro.data import splits, synthetic
+from fer_repro.data import synthetic
 from fer_repro.figures import bilstm as pictures
 
 figures.header_card(
@@ -237,42 +236,16 @@ figures.say(
 #
 # To open the gates on an example, something must be trained. The seven layers of the CNN are trained for a few
 # seconds with a linear classifier on top, then fixed; on their maps, each reading of Q6 and Q7 then trains a
-# recurrence of its own, which takes a second. (In the book's real runs everything is trained together.)
+# recurrence of its own, which takes a second. The loop, `classroom.fit`, is that of the chapter on the
+# {ref}`seven layers <chap-cnn>` without mirroring. (In the book's real runs everything is trained together.)
 
 # %%
 limit, epochs = {"quick": (800, 4)}.get(profile, (4000, 8))
-options = {"n": 1200 if profile == "quick" else 6000, "seed": seed} if dataset == "synthetic" else {}
-if dataset == "synthetic":  # clear expressions: this is to take seconds
-    options |= {"intensity": (0.7, 1.0), "variety": 0.3, "yaw": (-6.0, 6.0), "pitch": (-4.0, 4.0), "roll": (-3.0, 3.0)}
-    options |= {"noise": (0.0, 4.0), "light": (0.0, 0.3), "occluded": 0.0, "sunglasses": 0.0, "mask": 0.0}
-faces = splits.protocol(data.load(dataset, data_dir, **options), splits.DEFAULT_PROTOCOL[dataset])
-device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
+faces = classroom.faces(dataset, data_dir, n=1200 if profile == "quick" else 6000, seed=seed)
+device = classroom.device(device)
 
 
 # %% tags=["hide-input"]
-def prepared(part):
-    some = part[np.random.default_rng(seed).permutation(len(part))[:limit]]
-    x = torch.from_numpy(preprocessing.prepare_uint8(some.images, pixels))[:, None]
-    return preprocessing.normalize_batch(x).to(device), torch.from_numpy(some.labels).to(device)
-
-
-def fit(network, x, y, epochs, rate=3e-3, batch=32):
-    """AdamW and a one-cycle schedule, as in the chapter on the CNN."""
-    torch.manual_seed(seed)
-    steps = len(x) // batch * epochs
-    optimizer = torch.optim.AdamW(network.parameters(), rate, weight_decay=0.02)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps)
-    for _ in range(epochs):
-        for rows in torch.randperm(len(x))[: len(x) // batch * batch].split(batch):
-            loss = F.cross_entropy(network.train()(x[rows]), y[rows])
-            optimizer.zero_grad()
-            loss.backward()
-            nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-            optimizer.step()
-            schedule.step()
-    return network.eval()
-
-
 class OnMaps(nn.Module):
     """The CNN and a linear layer over all places."""
 
@@ -285,10 +258,10 @@ class OnMaps(nn.Module):
 
 
 # %%
-x_train, y_train = prepared(faces.part("train"))
-x_held, y_held = prepared(faces.part("val"))
+x_train, y_train = classroom.ready(classroom.some(faces.part("train"), limit, seed), pixels, device)
+x_held, y_held = classroom.ready(classroom.some(faces.part("val"), limit, seed), pixels, device)
 torch.manual_seed(seed)
-eye = fit(OnMaps().to(device, memory_format=torch.channels_last), x_train, y_train, epochs)
+eye = classroom.fit(OnMaps().to(device, memory_format=torch.channels_last), x_train, y_train, epochs, seed)
 
 
 @torch.no_grad()
@@ -329,7 +302,7 @@ readings = {
     "columns": {"by": "columns"},
     "places": {"by": "patches"},
 }
-readers = {name: fit(Reader(**how).to(device), maps, y_train, 6) for name, how in readings.items()}
+readers = {name: classroom.fit(Reader(**how).to(device), maps, y_train, 6, seed) for name, how in readings.items()}
 
 # %% [markdown]
 # ## The gates, opened

@@ -28,13 +28,12 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import nn
-from torch.nn import functional as F
 
-from fer_repro import data, figures, preprocessing
+from fer_repro import classroom, figures, preprocessing
 from fer_repro.attention import PointMultiplicationAttention, point_multiplication_attention
 from fer_repro.bilstm import BiLSTM, serialise
 from fer_repro.cnn import SevenLayerCNN
-from fer_repro.data import splits, synthetic
+from fer_repro.data import synthetic
 from fer_repro.figures import attention as pictures
 
 figures.header_card(
@@ -232,12 +231,8 @@ figures.say(
 # %%
 limit, epochs = {"quick": (800, 4)}.get(profile, (4000, 8))
 pixels = 48
-options = {"n": 1200 if profile == "quick" else 6000, "seed": seed} if dataset == "synthetic" else {}
-if dataset == "synthetic":  # clear expressions: this is to take seconds
-    options |= {"intensity": (0.7, 1.0), "variety": 0.3, "yaw": (-6.0, 6.0), "pitch": (-4.0, 4.0), "roll": (-3.0, 3.0)}
-    options |= {"noise": (0.0, 4.0), "light": (0.0, 0.3), "occluded": 0.0, "sunglasses": 0.0, "mask": 0.0}
-faces = splits.protocol(data.load(dataset, data_dir, **options), splits.DEFAULT_PROTOCOL[dataset])
-device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
+faces = classroom.faces(dataset, data_dir, n=1200 if profile == "quick" else 6000, seed=seed)
+device = classroom.device(device)
 side = SevenLayerCNN().output_size(pixels)
 band, width = pixels // side, 2  # pixels under one row of the map; rows that the bar covers
 
@@ -252,15 +247,10 @@ def cover(images, place):
 
 
 def normal(images):
-    x = torch.from_numpy(preprocessing.prepare_uint8(images, pixels))[:, None]
-    return preprocessing.normalize_batch(x).to(device)
+    return classroom.prepared(images, pixels, device)
 
 
-def some(part):
-    return part[np.random.default_rng(seed).permutation(len(part))[:limit]]
-
-
-train, held = some(faces.part("train")), some(faces.part("val"))
+train, held = (classroom.some(faces.part(split), limit, seed) for split in ("train", "val"))
 chance = np.random.default_rng(seed)
 half = chance.random(len(train)) < 0.5
 shown = preprocessing.resize(train.images, pixels)
@@ -271,23 +261,6 @@ y_held = torch.from_numpy(held.labels).to(device)
 
 
 # %% tags=["hide-input"]
-def fit(network, x, y, epochs, rate=3e-3, batch=32):
-    """AdamW and a one-cycle schedule, as in the chapter on the CNN."""
-    torch.manual_seed(seed)
-    steps = len(x) // batch * epochs
-    optimizer = torch.optim.AdamW(network.parameters(), rate, weight_decay=0.02)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps)
-    for _ in range(epochs):
-        for rows in torch.randperm(len(x))[: len(x) // batch * batch].split(batch):
-            loss = F.cross_entropy(network.train()(x[rows]), y[rows])
-            optimizer.zero_grad()
-            loss.backward()
-            nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-            optimizer.step()
-            schedule.step()
-    return network.eval()
-
-
 class OnMaps(nn.Module):
     """The CNN and a linear layer over all places."""
 
@@ -323,7 +296,7 @@ class Attending(nn.Module):
 
 # %%
 torch.manual_seed(seed)
-eye = fit(OnMaps().to(device, memory_format=torch.channels_last), x_train, y_train, epochs)
+eye = classroom.fit(OnMaps().to(device, memory_format=torch.channels_last), x_train, y_train, epochs, seed)
 
 
 @torch.no_grad()
@@ -347,7 +320,7 @@ readings = {
     "mean": {"query": "mean"},
     "no attention": {"query": None},
 }
-networks = {name: fit(Attending(**how).to(device), maps, y_train, 6) for name, how in readings.items()}
+networks = {name: classroom.fit(Attending(**how).to(device), maps, y_train, 6, seed) for name, how in readings.items()}
 
 # %% [markdown]
 # ## Weights over the face

@@ -31,8 +31,7 @@ import torch
 from sklearn.decomposition import PCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
-from fer_repro import data, figures, lda, network, recipe, training
-from fer_repro.data import splits
+from fer_repro import classroom, figures, lda, network, recipe, training
 from fer_repro.figures import lda as pictures
 from fer_repro.lda import LinearDiscriminantProjection, ProjectionLayer, scatter_matrices
 
@@ -236,11 +235,7 @@ figures.show_source(ProjectionLayer.fit, name="code-lda-layer")
 # %%
 quick = profile == "quick"
 limit, epochs = (900, (6, 3)) if quick else (4000, (8, 4))
-options = {"n": 1500 if quick else 6000, "seed": seed} if dataset == "synthetic" else {}
-if dataset == "synthetic":  # clear expressions: this is to take seconds
-    options |= {"intensity": (0.7, 1.0), "variety": 0.3, "yaw": (-6.0, 6.0), "pitch": (-4.0, 4.0), "roll": (-3.0, 3.0)}
-    options |= {"noise": (0.0, 4.0), "light": (0.0, 0.3), "occluded": 0.0, "sunglasses": 0.0, "mask": 0.0}
-faces = data.load(dataset, data_dir, **options)
+faces = classroom.faces(dataset, data_dir, n=1500 if quick else 6000, seed=seed)
 size = 32 if quick else 48
 small = replace(recipe.get("native48"), size=size, epochs=epochs, small_epochs=epochs, batch_size=64)
 
@@ -249,7 +244,6 @@ width = {"hidden": 64}
 record, model = training.train(
     faces, "proposed", small, seed=seed, device=device, options=width, limit=limit, keep=False
 )
-faces = splits.protocol(faces, splits.DEFAULT_PROTOCOL[dataset], seed=seed)
 figures.say(
     f"{record['data']['images']:,} images, {sum(epochs)} epochs, {100 * record['test']['accuracy']:.0f} % of the test "
     "images right: enough to look at, too little for a verdict."

@@ -29,10 +29,10 @@ from torch import nn
 from torch.nn import functional as F
 from torchvision.models.densenet import _DenseBlock
 
-from fer_repro import data, figures, preprocessing
+from fer_repro import classroom, figures, preprocessing
 from fer_repro.bilstm import BiLSTM, serialise
 from fer_repro.cnn import SevenLayerCNN
-from fer_repro.data import splits, synthetic
+from fer_repro.data import synthetic
 from fer_repro.densenet import DenseBlock, DenseLayer, FullyConnected, Reconstruction
 from fer_repro.figures import densenet as pictures
 from fer_repro.figures.cnn import effective_rank
@@ -267,38 +267,12 @@ figures.say(
 # %%
 limit, epochs = {"quick": (800, 4)}.get(profile, (4000, 8))
 pixels, seeds = 48, [seed, seed + 1, seed + 2]
-options = {"n": 1200 if profile == "quick" else 6000, "seed": seed} if dataset == "synthetic" else {}
-if dataset == "synthetic":  # clear expressions: this is to take seconds
-    options |= {"intensity": (0.7, 1.0), "variety": 0.3, "yaw": (-6.0, 6.0), "pitch": (-4.0, 4.0), "roll": (-3.0, 3.0)}
-    options |= {"noise": (0.0, 4.0), "light": (0.0, 0.3), "occluded": 0.0, "sunglasses": 0.0, "mask": 0.0}
-faces = splits.protocol(data.load(dataset, data_dir, **options), splits.DEFAULT_PROTOCOL[dataset])
-device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
+faces = classroom.faces(dataset, data_dir, n=1200 if profile == "quick" else 6000, seed=seed)
+device = classroom.device(device)
 side, C = SevenLayerCNN().output_size(pixels), len(faces.classes)
 
 
 # %% tags=["hide-input"]
-def prepared(part):
-    some = part[np.random.default_rng(seed).permutation(len(part))[:limit]]
-    x = torch.from_numpy(preprocessing.prepare_uint8(some.images, pixels))[:, None]
-    return preprocessing.normalize_batch(x).to(device), torch.from_numpy(some.labels).to(device)
-
-
-def fit(network, x, y, epochs, rate=3e-3, batch=32):
-    """AdamW and a one-cycle schedule, as in the chapter on the CNN."""
-    steps = len(x) // batch * epochs
-    optimizer = torch.optim.AdamW(network.parameters(), rate, weight_decay=0.02)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps)
-    for _ in range(epochs):
-        for rows in torch.randperm(len(x))[: len(x) // batch * batch].split(batch):
-            loss = F.cross_entropy(network.train()(x[rows]), y[rows])
-            optimizer.zero_grad()
-            loss.backward()
-            nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-            optimizer.step()
-            schedule.step()
-    return network.eval()
-
-
 class Reader(nn.Module):
     """CNN, BiLSTM over the rows of its map, and a linear layer."""
 
@@ -315,10 +289,10 @@ class Reader(nn.Module):
 
 
 # %%
-x_train, y_train = prepared(faces.part("train"))
-x_held, y_held = prepared(faces.part("val"))
+x_train, y_train = classroom.ready(classroom.some(faces.part("train"), limit, seed), pixels, device)
+x_held, y_held = classroom.ready(classroom.some(faces.part("val"), limit, seed), pixels, device)
 torch.manual_seed(seed)
-reader = fit(Reader().to(device, memory_format=torch.channels_last), x_train, y_train, epochs)
+reader = classroom.fit(Reader().to(device, memory_format=torch.channels_last), x_train, y_train, epochs)
 lda = ProjectionLayer(side, reader.bilstm.num_features, C - 1).to(device)
 
 
@@ -358,7 +332,7 @@ heads = {}
 for name, connections in {"dense": "dense", "summed": "sum", "no reconstruction": None}.items():
     for k in seeds:
         torch.manual_seed(k)
-        heads[name, k] = fit(Head(connections).to(device), maps, y_train, 6, batch=64)
+        heads[name, k] = classroom.fit(Head(connections).to(device), maps, y_train, 6, batch=64)
 
 # %% [markdown]
 # ### What each layer reads
