@@ -53,7 +53,7 @@ READINGS = (
     Reading("Q1", "λ = 1000: flat images stay flat", changes={"gcn_lambda": 1000.0}, native=False),
     Reading("Q2", "no median filter", changes={"median_kernel": 1}),
     Reading("Q2", "median of 5×5", changes={"median_kernel": 5}),
-    Reading("Q3", "enlarged to 64×64", changes={"size": 64}, native=False),
+    Reading("Q3", "enlarged to 64×64", changes={"size": 64}),
     Reading("Q4", "no center loss", changes={"center_weight": 0.0}),
     Reading("Q4", "ten times the center loss", changes={"center_weight": 0.03}),
     Reading("Q5", "batch norm after the ReLU", {"norm": "after"}),
