@@ -3,6 +3,16 @@
 Everything works on labels and predictions (class numbers), so that a stored run can be judged again without training.
 Measures are fractions, not percent. Point measures come from the confusion matrix; intervals come from the bootstrap,
 which needs no loop over resamples: resampling N images is drawing multinomial counts over their distinct outcomes.
+
+Arguments that many functions here share:
+
+- ``labels, predictions``: class numbers 0 .. C-1, int (N,); predictions of S runs on the same images, (S, N), where it
+  says so. ``num_classes`` is C. :func:`confusion_matrix` says which ones are refused, by a ValueError.
+- ``groups``: int (N,), subjects. Whole groups are drawn instead of images (cluster bootstrap), as images of one person
+  are alike.
+- ``average``: how precision, recall and F1 are averaged (Q15): "macro" over classes, "micro" over images, "weighted"
+  over classes by their number of images.
+- ``resamples, confidence, seed``: of the bootstrap: how many, coverage in (0, 1), the generator's seed.
 """
 
 from __future__ import annotations
@@ -24,18 +34,7 @@ CHUNK_BYTES = 2**25  # of confusion matrices held at once while resampling
 
 
 def confusion_matrix(labels: ArrayLike, predictions: ArrayLike, num_classes: int) -> IntArray:
-    """Count images by true class (rows) and predicted class (columns).
-
-    Parameters
-    ----------
-    labels, predictions : int (N,)
-        Class numbers 0 .. C-1.
-    num_classes : int
-        C.
-
-    Returns
-    -------
-    int64 (C, C)
+    """Count images by true class (rows) and predicted class (columns): int64 (C, C).
 
     Raises
     ------
@@ -54,26 +53,12 @@ def scores(labels: ArrayLike, predictions: ArrayLike, num_classes: int, average:
 
     A class never predicted has no precision, a class without images no recall (0/0); both count as 0, so that ignoring
     a class is never rewarded, and so does F1 where both are 0. A class that neither occurs nor is predicted is left
-    out of the macro average, as scikit-learn does.
-
-    Parameters
-    ----------
-    labels, predictions : int (N,)
-        Class numbers 0 .. C-1.
-    num_classes : int
-        C, the confusion matrix's size.
-    average : {"macro", "micro", "weighted"}
-        Q15. Mean over classes; over images; over classes by their number of images.
+    out of the macro average, as scikit-learn does. An unknown average is a ValueError.
 
     Returns
     -------
     dict
         ``accuracy, precision, recall, f1`` as fractions, ``confusion`` int64 (C, C), rows true.
-
-    Raises
-    ------
-    ValueError
-        See :func:`confusion_matrix`; also for an unknown average.
     """
     confusion = confusion_matrix(labels, predictions, num_classes)
     return {**scores_of(confusion, average), "confusion": confusion}
@@ -223,13 +208,7 @@ def bootstrap_confusions(
 ) -> Iterator[FloatArray]:
     """Yield confusion matrices of resampled images, in chunks (R, S, C, C); memory does not grow with ``resamples``.
 
-    Parameters
-    ----------
-    labels : int (N,)
-    predictions : int (N,) or (S, N)
-        Of one network, or of S networks on the same images, which are then resampled together (paired).
-    groups : int (N,), optional
-        Subjects: whole groups are drawn instead of images (cluster bootstrap), as images of one person are alike.
+    ``predictions`` (S, N) of S networks are resampled together (paired); (N,) is one network, S = 1.
     """
     rows = np.atleast_2d(np.asarray(predictions))
     checked = [_checked(labels, row, num_classes) for row in rows]
@@ -270,24 +249,10 @@ def intervals(
     seed: int = 0,
     average: str = "macro",
 ) -> dict[str, tuple[float, float]]:
-    """Return percentile bootstrap intervals of each measure (Efron and Tibshirani 1993).
+    """Return percentile bootstrap intervals (Efron and Tibshirani 1993): measure to (low, high), fractions.
 
-    Parameters
-    ----------
-    labels : int (N,)
-    predictions : int (N,) or (S, N)
-        Of one run, or of S runs (seeds): the interval is then that of their mean, and runs are drawn along with images,
-        so that it holds the spread over seeds too.
-    num_classes : int
-    groups : int (N,), optional
-        Subjects, drawn whole (cluster bootstrap).
-    resamples, confidence, seed
-        Number of resamples; coverage in (0, 1); the generator's seed.
-
-    Returns
-    -------
-    dict
-        ``accuracy, precision, recall, f1`` to (low, high), fractions.
+    With ``predictions`` (S, N) of S runs (seeds), the interval is that of their mean, and runs are drawn along with
+    images, so that it holds the spread over seeds too.
     """
     _check_confidence(confidence)
     drawn = bootstrap_measures(labels, predictions, num_classes, groups, resamples, seed, average)
@@ -321,22 +286,11 @@ def paired_differences(
     seed: int = 0,
     average: str = "macro",
 ) -> dict[str, Difference]:
-    """Compare two methods on the same images: b - a for each measure.
+    """Compare two methods on the same images: measure to the :class:`Difference` b - a.
 
-    Images (or whole groups) are resampled for both methods together, runs (seeds) for each on its own. The p-value is
-    twice the share of resamples on the far side of no difference, counting one more (Davison and Hinkley 1997, Sec.
-    4.2), so it is never 0.
-
-    Parameters
-    ----------
-    labels : int (N,)
-    a, b : int (N,) or (S, N)
-        Predictions of one run or of S runs each.
-
-    Returns
-    -------
-    dict
-        ``accuracy, precision, recall, f1`` to :class:`Difference`.
+    ``a`` and ``b`` are the predictions of one run, (N,), or of S runs each, (S, N). Images (or whole groups) are
+    resampled for both methods together, runs (seeds) for each on its own. The p-value is twice the share of resamples
+    on the far side of no difference, counting one more (Davison and Hinkley 1997, Sec. 4.2), so it is never 0.
     """
     _check_confidence(confidence)
     a, b = np.atleast_2d(np.asarray(a)), np.atleast_2d(np.asarray(b))
@@ -392,14 +346,10 @@ def discordance(labels: ArrayLike, a: ArrayLike, b: ArrayLike) -> Discordance:
 
 
 def mcnemar(labels: ArrayLike, a: ArrayLike, b: ArrayLike, exact_below: int = 1000) -> float:
-    """Return McNemar's two-sided p-value: do two methods recognise equally many of the same images?
+    """Return McNemar's two-sided p-value: do two methods, ``a`` and ``b`` (N,), recognise equally many of the images?
 
-    Parameters
-    ----------
-    labels, a, b : int (N,)
-        True classes and the two methods' predictions.
-    exact_below : int
-        Use the exact binomial test below this many discordant images, the χ² form with continuity correction above.
+    Below ``exact_below`` discordant images it is the exact binomial test, above that the χ² form with continuity
+    correction.
     """
     from statsmodels.stats.contingency_tables import mcnemar as test
 
