@@ -1,6 +1,6 @@
 """Loading FER2013 side by side with what a user would write: the CSV by pandas, folder and zip by plain loops.
 
-    python benchmarks/data.py [--images 35887] [--repeats 3] [--json OUT]
+    python benchmarks/data.py [--images 35887] [--repeats 3] [--json [OUT]]
 
 The files are written from drawn faces, of FER2013's number and size, so no real one is needed; every way of reading
 must give the same pixels. All run in turn and the fastest turn counts: wall time in ``seconds``, and processor time
@@ -13,18 +13,19 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
-import subprocess
-import sys
 import tempfile
 import time
 import zipfile
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pandas as pd
+import PIL
+from _common import high_water, in_fresh_process, in_turns, parser, report
 from PIL import Image
 
 from fer_repro import data
@@ -141,40 +142,31 @@ def write_images(ds: FaceDataset, folder: Path, packed: Path) -> None:
 # ---------------------------------------------------------------------------------------------------- measurements
 
 
-def in_turns(ways: dict[str, Callable[[Path], np.ndarray]], path: Path, repeats: int) -> dict[str, dict[str, float]]:
+def times(ways: dict[str, Callable[[Path], np.ndarray]], path: Path, repeats: int) -> dict[str, dict[str, float]]:
     """Return each way's least wall and processor time; refuse ways that do not give the same pixels."""
-    best = {name: {"seconds": np.inf, "processor_seconds": np.inf} for name in ways}
     pixels = ours_cached(path)  # fills the cache, too
-    for _ in range(repeats):
-        for name, way in ways.items():
-            wall, processor = time.perf_counter(), time.process_time()
-            images = way(path)
-            took = {"seconds": time.perf_counter() - wall, "processor_seconds": time.process_time() - processor}
-            best[name] = {k: min(v, took[k]) for k, v in best[name].items()}
-            if not np.array_equal(images, pixels):
-                raise SystemExit(f"{path.name}: {name} gives other pixels than ours")
-    return best
+    for name, way in ways.items():
+        if not np.array_equal(way(path), pixels):
+            raise SystemExit(f"{path.name}: {name} gives other pixels than ours")
+    processor = dict.fromkeys(ways, np.inf)
+
+    def run(name: str) -> None:
+        started = time.process_time()
+        ways[name](path)
+        processor[name] = min(processor[name], time.process_time() - started)
+
+    wall = in_turns({name: partial(run, name) for name in ways}, repeats)
+    return {name: {"seconds": wall[name], "processor_seconds": processor[name]} for name in ways}
 
 
-def high_water() -> float:
-    """Return the most memory this process has held, in MiB (Linux; getrusage would tell its parent's, too)."""
-    status = Path("/proc/self/status").read_text()
-    return int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]) / 1024
+def peak(kind: str, way: str, path: str) -> float:
+    """Return what this process needs at most for one way of reading, above its imports, MiB."""
+    before = high_water()
+    WAYS[kind][way](Path(path))
+    return high_water() - before
 
 
-def peak_megabytes(way: str, kind: str, path: Path) -> float:
-    """Return what a fresh process needs at most for one way of reading, above its imports."""
-    code = (
-        "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[1]); import data\n"
-        "before = data.high_water(); data.WAYS[sys.argv[2]][sys.argv[3]](Path(sys.argv[4]))\n"
-        "print(data.high_water() - before)"
-    )
-    here = str(Path(__file__).parent)
-    ran = subprocess.run([sys.executable, "-c", code, here, kind, way, str(path)], capture_output=True, check=True)
-    return float(ran.stdout)
-
-
-def measure(count: int, repeats: int, folder: Path) -> dict[str, object]:
+def measure(count: int, repeats: int, folder: Path) -> dict[str, Any]:
     """Write the files into ``folder``, read them in every way, and return times, ratios and memory."""
     ds = faces(count)
     (folder / "images").mkdir()
@@ -184,49 +176,38 @@ def measure(count: int, repeats: int, folder: Path) -> dict[str, object]:
         "folder": folder / "images",
         "zip": folder / "archive.zip",
     }
-    result: dict[str, object] = {"images": count, "pixels_megabytes": ds.images.nbytes / 2**20}
+    result: dict[str, Any] = {"images": count, "pixels_megabytes": ds.images.nbytes / 2**20}
     for kind, path in paths.items():
-        times = in_turns(WAYS[kind], path, repeats)
-        others = [w for w in times if not w.startswith("ours")]
+        took = times(WAYS[kind], path, repeats)
+        peaks = {w: in_fresh_process(__file__, "--peak", kind, w, str(path)) for w in took}
+        others = [w for w in took if not w.startswith("ours")]
         result[kind] = {
-            "ways": {w: {**t, "peak_megabytes": peak_megabytes(w, kind, path)} for w, t in times.items()},
-            "times_faster": {w: times[w]["seconds"] / times["ours"]["seconds"] for w in others},
+            "ways": {w: {**t, "peak_megabytes": peaks[w]} for w, t in took.items()},
+            "times_faster": {w: took[w]["seconds"] / took["ours"]["seconds"] for w in others},
             "times_less_processor": {
-                w: times[w]["processor_seconds"] / times["ours"]["processor_seconds"] for w in others
+                w: took[w]["processor_seconds"] / took["ours"]["processor_seconds"] for w in others
             },
         }
     least = np.min([decode_only(paths["zip"]) for _ in range(repeats)], axis=0)
     result["decoding_alone"] = {"seconds": least[0], "processor_seconds": least[1]}
+    result["cores"] = files.cores()
+    result["others"] = {m.__name__: m.__version__ for m in (pd, PIL)}
     return result
-
-
-def machine() -> dict[str, object]:
-    """Say what this ran on."""
-    return {
-        "cores": files.cores(),
-        "busy": os.getloadavg()[0],
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "pandas": pd.__version__,
-        "opencv": cv2.__version__,
-        "machine": platform.machine(),
-    }
 
 
 def main() -> None:
     """Print the comparison, and write it where asked."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, default=35_887)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--json", type=Path)
-    wanted = parser.parse_args()
+    asked: argparse.ArgumentParser = parser(__doc__, "data")
+    asked.add_argument("--images", type=int, default=35_887)
+    asked.add_argument("--repeats", type=int, default=3)
+    asked.add_argument("--peak", nargs=3, metavar=("KIND", "WAY", "PATH"), help="measure one way's memory here")
+    wanted = asked.parse_args()
+    if wanted.peak:
+        print(json.dumps(peak(*wanted.peak)))
+        return
     with tempfile.TemporaryDirectory() as folder:
         os.environ["FER_REPRO_CACHE"] = str(Path(folder) / "cache")
-        result = {**measure(wanted.images, wanted.repeats, Path(folder)), "machine": machine()}
-    text = json.dumps(result, indent=1, ensure_ascii=False, default=float)
-    if wanted.json:
-        wanted.json.write_text(text + "\n", encoding="utf-8")
-    print(text)
+        report(measure(wanted.images, wanted.repeats, Path(folder)), wanted.json)
 
 
 if __name__ == "__main__":

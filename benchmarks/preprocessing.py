@@ -1,6 +1,6 @@
 """Preprocessing side by side with what a user would write: bare OpenCV calls, and scikit-image with scipy.
 
-    python benchmarks/preprocessing.py [--images 2000] [--repeats 5] [--json OUT]
+    python benchmarks/preprocessing.py [--images 2000] [--repeats 5] [--json [OUT]]
 
 Every pipeline resizes 48x48 images to 128x128, filters with a 3x3 median and applies Eq. 1; the results are compared,
 so that only pipelines that give the same numbers are timed against one another. All run in turn, several times, and the
@@ -10,18 +10,15 @@ fastest turn counts.
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
 import time
 from collections.abc import Callable
-from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
-import scipy
 import skimage
 import torch
+from _common import in_turns, parser, report
 from scipy import ndimage
 from skimage import transform
 
@@ -55,19 +52,6 @@ def scikit_image(images: np.ndarray) -> np.ndarray:
     return out
 
 
-def in_turns(
-    pipelines: dict[str, Callable[[], object]], repeats: int, clock: Callable[[], float] = time.perf_counter
-) -> dict[str, float]:
-    """Return each one's fastest time in seconds; they take turns, so that a busy moment hits all alike."""
-    best = dict.fromkeys(pipelines, float("inf"))
-    for _ in range(repeats):
-        for name, run in pipelines.items():
-            started = clock()
-            run()
-            best[name] = min(best[name], clock() - started)
-    return best
-
-
 def on_one_thread(images: np.ndarray, repeats: int) -> float:
     """Processor time of ours over bare OpenCV's, which a busy machine disturbs least."""
     threads = cv2.getNumThreads()
@@ -80,7 +64,8 @@ def on_one_thread(images: np.ndarray, repeats: int) -> float:
     return best["ours"] / best["bare"]
 
 
-def compare(count: int, repeats: int) -> dict[str, object]:
+def compare(count: int, repeats: int) -> dict[str, Any]:
+    """Return microseconds an image, ratios, and how far the pipelines' numbers differ."""
     images = data.load("synthetic", n=count).images
     few = images[: max(1, count // 10)]  # scikit-image is slow
     ours, floats = preprocess(few, SIZE), preprocess(few.astype(np.float32), SIZE)
@@ -123,21 +108,24 @@ def on_the_batch(repeats: int) -> dict[str, float]:
     return {name: 1e3 * s for name, s in in_turns(pipelines, 20 * repeats).items()}
 
 
+def measure(count: int, repeats: int) -> dict[str, Any]:
+    """Return the comparison, and what a training step does to its batch."""
+    return {
+        **compare(count, repeats),
+        "milliseconds_a_batch": on_the_batch(repeats),
+        "images": count,
+        "threads": cv2.getNumThreads(),
+        "others": {"scikit-image": skimage.__version__},
+    }
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, default=2000)
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--json", type=Path)
-    wanted = parser.parse_args()
-    result = compare(wanted.images, wanted.repeats)
-    result["milliseconds_a_batch"] = on_the_batch(wanted.repeats)
-    result["images"] = wanted.images
-    result["machine"] = {"cores": os.cpu_count(), "processor": platform.machine(), "threads": cv2.getNumThreads()}
-    result["versions"] = {m.__name__: m.__version__ for m in (cv2, np, scipy, skimage, torch)}
-    text = json.dumps(result, indent=1, ensure_ascii=False)
-    if wanted.json:
-        wanted.json.write_text(text + "\n", encoding="utf-8")
-    print(text)
+    """Print the comparison, and write it where asked."""
+    asked: argparse.ArgumentParser = parser(__doc__, "preprocessing")
+    asked.add_argument("--images", type=int, default=2000)
+    asked.add_argument("--repeats", type=int, default=5)
+    wanted = asked.parse_args()
+    report(measure(wanted.images, wanted.repeats), wanted.json)
 
 
 if __name__ == "__main__":

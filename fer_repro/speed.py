@@ -1,0 +1,207 @@
+"""What speed and memory were measured, and what follows from them: benchmark records read as tables, forecasts.
+
+``benchmarks/*.py`` measure, each way beside a named alternative in the same run, and write
+``results/benchmarks/NAME.json`` with the machine they ran on. Nothing here measures anything.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from fer_repro import metrics, network, results
+
+NAMES = ("training", "growth", "preprocessing", "data", "methods", "peers")
+GOALS = (  # what was asked for, before anything was measured
+    ("training at 128×128, times the plain loop", 10.0, "at least"),
+    ("training, share of the matrix product's operations a second", 0.6, "at least"),
+    ("preprocessing, times scikit-image and scipy", 5.0, "at least"),
+    ("preprocessing, time over bare OpenCV", 1.3, "at most"),
+    ("FER2013's CSV, times pandas row by row", 5.0, "at least"),
+)
+
+
+def record(name: str, folder: Path | None = None) -> dict[str, Any] | None:
+    """Return one benchmark's record; None where it was not measured yet.
+
+    Raises
+    ------
+    ValueError
+        For an unknown name, or a file that is damaged.
+    """
+    if name not in NAMES:
+        raise ValueError(f"no benchmark is named {name!r}; wanted one of {', '.join(NAMES)}")
+    path = (folder or results.root()) / "benchmarks" / f"{name}.json"
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path}: not a benchmark's record, or damaged: {error}") from None
+    return found
+
+
+def machine(found: Mapping[str, Any]) -> str:
+    """Describe in words what a record was measured on."""
+    where, versions = found["machine"], found["versions"]
+    memory = f"{where['memory_bytes'] / 2**30:.0f} GiB" if where.get("memory_bytes") else "unknown memory"
+    return (
+        f"{where['cpu']}, {where['cores']} cores, {memory}, {where['system']}, Python {versions['python']}, "
+        f"PyTorch {versions.get('torch', 'none')}; {found['when'][:10]}, load {found['busy']:.1f}"
+    )
+
+
+def goals(found: Mapping[str, Mapping[str, Any] | None]) -> pd.DataFrame:
+    """Set what was measured beside what was asked for.
+
+    Parameters
+    ----------
+    found : mapping
+        Names of :data:`NAMES` to records, None where there is none.
+
+    Returns
+    -------
+    DataFrame
+        ``what, goal, bound`` ("at least", "at most"), ``measured`` (NaN where not yet), ``reached``.
+    """
+    training, preprocessing, data = (found.get(k) for k in ("training", "preprocessing", "data"))
+    measured = (
+        training["times_faster"]["fer_repro.training"] if training else np.nan,
+        training["share_of_gemm"] if training else np.nan,
+        preprocessing["times_as_fast_as_scikit_image"] if preprocessing else np.nan,
+        preprocessing["time_over_bare_opencv"] if preprocessing else np.nan,
+        min(data["csv"]["times_faster"].values()) if data else np.nan,
+    )
+    rows = pd.DataFrame(GOALS, columns=["what", "goal", "bound"]).assign(measured=np.array(measured, float))
+    least = rows["bound"] == "at least"
+    rows["reached"] = np.where(least, rows["measured"] >= rows["goal"], rows["measured"] <= rows["goal"])
+    return rows
+
+
+def ladder(found: Mapping[str, Any]) -> pd.DataFrame:
+    """Return the training benchmark rung by rung.
+
+    Returns
+    -------
+    DataFrame
+        ``way, images_per_second, times_faster`` (than the better plain loop), ``step`` (than the rung before),
+        ``peak_megabytes``.
+    """
+    rows = pd.DataFrame(
+        [
+            (way, m["images_per_second"], found["times_faster"][way], m["peak_megabytes"])
+            for way, m in found["ways"].items()
+        ],
+        columns=["way", "images_per_second", "times_faster", "peak_megabytes"],
+    )
+    before = rows["images_per_second"].shift().fillna(rows["images_per_second"])
+    return rows.assign(step=rows["images_per_second"] / before)
+
+
+def bytes_an_image(size: int) -> dict[str, int]:
+    """Return what memory holds for each training image of the proposed network, by part, bytes.
+
+    Pixels stay as uint8; LDA wants the attended features of all images at once, in float32, and for a moment there is
+    a second copy of them while the batches are joined.
+    """
+    net = network.build("proposed", 7, size)
+    features = 4 * int(net.lda.weight.shape[0]) * int(net.bilstm.num_features)  # type: ignore[union-attr, arg-type, index]
+    return {"pixels": size * size, "attended features": features, "their second copy": features}
+
+
+def forecast(images: int, epochs: int, images_per_second: float, bytes_each: int, memory: int) -> dict[str, Any]:
+    """Return what one training run would cost: hours on this machine, and gigabytes against those it has."""
+    return {
+        "images": images,
+        "hours": images * epochs / images_per_second / 3600,
+        "gigabytes": images * bytes_each / 2**30,
+        "fits": images * bytes_each < memory,
+    }
+
+
+def on_gpus(
+    images: int,
+    epochs: int,
+    operations: float,
+    gpus: int,
+    peak: float,
+    share: float,
+    gradient_bytes: float,
+    link: float,
+    batch: int,
+) -> dict[str, float]:
+    """Estimate a run on GPUs that share each step's gradients; nothing here was measured.
+
+    Parameters
+    ----------
+    images, epochs : int
+    operations : float
+        Of one image's step, forward and backward.
+    gpus : int
+        N; each takes mini-batches of ``batch`` images.
+    peak, share : float
+        A GPU's operations a second, and the fraction of them a network of this kind reaches.
+    gradient_bytes, link : float
+        What one step exchanges, and bytes a second between two GPUs. A ring moves ``2 (N - 1) / N`` of it over each
+        link (Patarasuk and Yuan 2009).
+    batch : int
+
+    Returns
+    -------
+    dict
+        ``hours``, and ``exchange``: the exchange's share of a step's time, if nothing overlaps.
+    """
+    compute = batch * operations / (peak * share)
+    exchange = 2 * (gpus - 1) / gpus * gradient_bytes / link
+    steps = images * epochs / (gpus * batch)
+    return {"hours": steps * (compute + exchange) / 3600, "exchange": exchange / (compute + exchange)}
+
+
+def precision_effect(folder: Path | None = None, dataset: str = "fer2013", recipe: str = "native48") -> pd.DataFrame:
+    """Compare runs in float32 (under ``results/benchmarks/float32``) with those in mixed bfloat16, seed by seed.
+
+    Returns
+    -------
+    DataFrame
+        One row a model that has pairs: ``model, seeds, mixed, float32`` (accuracies), ``difference`` (float32 minus
+        mixed) with its 95 % interval ``low, high``, ``p`` (McNemar over seeds), ``mixed_speed, float32_speed``.
+    """
+    folder = folder or results.root()
+    mixed = {(r["model"], r["seed"]): r for r in results.load_all(folder, dataset, recipe) if _plain(r, "bf16-mixed")}
+    full = {
+        (r["model"], r["seed"]): r
+        for r in results.load_all(folder / "benchmarks" / "float32", dataset, recipe)
+        if _plain(r, "32-true")
+    }
+    rows = []
+    for model in sorted({m for m, _ in set(mixed) & set(full)}):
+        seeds = sorted(s for m, s in set(mixed) & set(full) if m == model)
+        pairs = [(mixed[model, s], full[model, s]) for s in seeds]
+        labels = np.asarray(pairs[0][0]["predictions"]["label"])
+        a, b = (np.array([pair[k]["predictions"]["predicted"] for pair in pairs]) for k in (0, 1))
+        found = metrics.paired_differences(labels, a, b, len(pairs[0][0]["classes"]))["accuracy"]
+        rows.append(
+            {
+                "model": model,
+                "seeds": len(pairs),
+                "mixed": float((a == labels).mean()),
+                "float32": float((b == labels).mean()),
+                "difference": found.estimate,
+                "low": found.low,
+                "high": found.high,
+                "p": metrics.mcnemar_over_seeds(labels, a, b),
+                "mixed_speed": float(np.mean([m["images_per_second"] for m, _ in pairs])),
+                "float32_speed": float(np.mean([f["images_per_second"] for _, f in pairs])),
+            }
+        )
+    columns = ["model", "seeds", "mixed", "float32", "difference", "low", "high", "p", "mixed_speed", "float32_speed"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _plain(found: Mapping[str, Any], precision: str) -> bool:
+    return bool(found["complete"] and found["variant"] is None and found["precision"] == precision)

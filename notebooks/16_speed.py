@@ -1,0 +1,624 @@
+# ---
+# jupyter:
+#   jupytext:
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# (chap-speed)=
+# # Speed: the same numbers, sooner
+
+# %% tags=["parameters"]
+profile = "quick"
+dataset = "synthetic"
+data_dir = None
+seed = 0
+device = "auto"
+
+# %%
+import time
+
+import numpy as np
+import pandas as pd
+import torch
+
+from fer_repro import cnn, figures, network, recipe, speed, training
+from fer_repro.figures import speed as pictures
+
+found = {name: speed.record(name) for name in speed.NAMES}
+figures.header_card(
+    section="Sec. III-C; cost is nowhere in the paper",
+    profile=profile,
+    dataset=dataset,
+    minutes=60,
+    files=["fer_repro/speed.py", "fer_repro/cnn.py", "fer_repro/training.py"],
+)
+
+# %% [markdown]
+# ```{index} speed, bfloat16, memory allocator, single: floating-point operations, data parallelism
+# ```
+#
+# **Questions**
+# : Where does the time of a training step go? Which of it is arithmetic that the method needs, and which is waiting?
+#   What would a million faces cost?
+#
+# **Objectives**
+# : After this chapter you can set a speed beside the limit of the machine, find an exact shortcut in a network, test
+#   that a fast form gives the slow one's numbers, and say what breaks first when the data grow.
+#
+# ## Why speed belongs in a replication
+#
+# The paper names no training time {cite:p}`jayaraman2024improved`. Nine methods, two data sets, several seeds and ten
+# folds are some hundreds of runs; at the speed of a plain loop that is weeks, and a replication that takes weeks is one
+# that reports one seed. Intervals and paired tests are bought with speed.
+#
+# Nothing here changes *what* is computed. Every shortcut on this page is held against the plain form by a test.
+#
+# ## What was asked for, and what was measured
+
+# %%
+goals = speed.goals(found)
+if goals["measured"].notna().any():
+    shown = goals.assign(
+        goal=[f"{b} {g:g}" for b, g in zip(goals["bound"], goals["goal"], strict=True)],
+        reached=np.where(goals["measured"].isna(), "not measured yet", np.where(goals["reached"], "yes", "no")),
+    )
+    figures.table(
+        shown[["what", "goal", "measured", "reached"]],
+        name="tab-speed-goals",
+        caption="Goals, set before anything was measured, and what the committed records say.",
+        formats={"measured": "{:.2f}"},
+    )
+else:
+    figures.say("Not measured yet: `make bench` prints these ratios.")
+
+# %%
+figures.say(
+    "\n".join(
+        f"- {{source}}`benchmarks/{name}.py`: {speed.machine(r) if r else 'not measured yet'}."
+        for name, r in found.items()
+    )
+)
+
+# %% [markdown]
+# Load is how many processes wanted to run while the measurement did: above the number of cores, times are longer than
+# they need be. Ratios bear that better than seconds do, because all ways of one benchmark take turns.
+#
+# ## A training step, rung by rung
+#
+# The ladder starts from the loop that most public code on these data has: `float32`, a `Dataset` that decodes, resizes,
+# filters and augments one image at a time, a `DataLoader`, a loss read back at each step. Each rung takes up one
+# measure; the arithmetic stays the same. The last is the project's own loop, with everything it does beside.
+
+# %%
+if found["training"]:
+    rungs = speed.ladder(found["training"])
+    size = found["training"]["size"]
+    figures.show(
+        lambda: pictures.ladder(rungs),
+        name="fig-speed-ladder",
+        caption=f"Training the proposed network at {size}×{size} on {found['training']['threads']} threads. Grey is "
+        "what one would write; the numbers are images a second, and times the better of the two grey loops.",
+        alt="Horizontal bars, longer from rung to rung: "
+        + "; ".join(f"{r.way} {r.images_per_second:.0f}" for r in rungs.itertuples())
+        + " images a second.",
+    )
+    best = rungs.iloc[2:-1].loc[rungs.iloc[2:-1]["step"].idxmax()]
+    figures.say(
+        f"The largest single step is *{best['way']}*, ×{best['step']:.1f}. Peak memory goes from "
+        f"{rungs['peak_megabytes'].iloc[0]:,.0f} to {rungs['peak_megabytes'].iloc[-1]:,.0f} MiB."
+    )
+else:
+    figures.say("Not measured yet: `python benchmarks/training.py --json`.")
+
+# %% [markdown]
+# What each rung is:
+#
+# - **Freed memory kept.** A network at 128×128 allocates and frees hundreds of megabytes a step. By default glibc hands
+#   large buffers back to the kernel, which clears their pages when they are asked for again: the loop spends its time
+#   on page faults. Three calls to the allocator from inside the program end this:
+
+# %%
+figures.show_source(training.keep_memory)
+
+# %% [markdown]
+# - **Images prepared once.** Resizing and the median filter do not change from epoch to epoch. They are done once and
+#   cached by the content of the images; a batch is then one index into a tensor of bytes, and Eq. 1 and the
+#   augmentation run on the whole batch.
+# - **First block in its algebraic form.** See below: exact, and the largest maps of the network are never made.
+# - **Channels last.** The layout that the convolutions of CPUs and GPUs prefer.
+# - **bfloat16.** Matrix products and convolutions with 8 bits of mantissa where the processor has instructions for
+#   it; weights, sums, losses and LDA stay in float32. This rung alone changes numbers, by rounding; what that does to
+#   accuracy is measured below.
+#
+# ## The limit
+#
+# How fast could it be? No faster than the machine multiplies matrices. We count a step's floating-point operations and
+# divide by what one large matrix product reaches in the same run, at the same precision:
+
+# %%
+if found["training"]:
+    r = found["training"]
+    parts, products = r["operations_an_image"], r["matrix_product"]
+    figures.say(
+        f"One image costs {sum(parts.values()) / 1e9:.2f} GFLOP forward and backward, "
+        f"{parts['LSTM'] / sum(parts.values()):.0%} of it in the LSTM. The machine's matrix product reaches "
+        f"{products['float32'] / 1e9:,.0f} GFLOP/s in float32 and {products['bfloat16'] / 1e9:,.0f} in bfloat16; "
+        f"training reaches **{r['share_of_gemm']:.0%}** of the limit at its precision ({r['precision']})."
+    )
+
+# %% [markdown]
+# The rest is what no product is: batch norm, ReLU and pooling only move memory; the LSTM's steps must wait for each
+# other; the optimiser reads and writes every weight. What the count leaves out also counts against us: augmentation,
+# Eq. 1, the update of the centers.
+#
+# ## An exact shortcut
+#
+# The first convolution of the paper is (1×1, 32) on a grey image: each of its 32 maps is the image times a number.
+# Batch norm, ReLU and max-pooling follow. Each map is a monotone function of the grey value, and a maximum passes
+# through a monotone function:
+#
+# $$
+# \max_i \operatorname{relu}(a x_i + d) =
+# \begin{cases}
+# \operatorname{relu}(a \max_i x_i + d) & a \ge 0 \\
+# \operatorname{relu}(a \min_i x_i + d) & a < 0
+# \end{cases}
+# $$ (eq-speed-monotone)
+#
+# The statistics that batch norm wants follow from those of the image: the mean of $wx$ is $w\,m$, its variance
+# $w^2 v$. So two maps of a quarter of the size (largest and smallest of each 2×2 square) replace 32 of full size. In
+# code:
+
+# %%
+figures.show_source(cnn.PointwiseBlock.forward)
+
+# %% [markdown]
+# By hand, for one square of four pixels and two channels:
+
+# %%
+x = torch.tensor([[0.2, -1.0], [0.7, 0.1]])
+a, d = torch.tensor([1.5, -2.0]), torch.tensor([0.1, 0.3])
+plain = torch.relu(a[:, None, None] * x + d[:, None, None]).amax((1, 2))
+short = torch.relu(torch.where(a >= 0, a * x.max(), a * x.min()) + d)
+assert torch.allclose(plain, short)
+{"pooled maps": plain.tolist(), "from the extremes": short.tolist()}
+
+# %% [markdown]
+# Values are not enough: training needs the same gradients and running statistics, too. Where two pixels of a square
+# are equally large, both forms must send the gradient to the same one. Below both are trained side by side for some
+# steps, from the same weights on the same batches, in double precision so that rounding cannot hide a fault.
+
+
+# %%
+def trained(fast, steps=20, size=24):
+    torch.manual_seed(seed)
+    net = cnn.SevenLayerCNN(fast=False).double()
+    if fast:
+        state = net.state_dict()
+        net = cnn.SevenLayerCNN(fast=True).double()
+        net.load_state_dict(state)
+    optimizer = torch.optim.AdamW(net.parameters(), lr=1e-2)
+    losses = []
+    for step in range(steps):
+        batch = torch.randn(16, 1, size, size, generator=torch.Generator().manual_seed(step))
+        loss = (net(batch.double())[0].mean((1, 2, 3)) - batch.double().std((1, 2, 3))).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return np.array(losses), torch.cat([p.detach().flatten() for p in net.state_dict().values()])
+
+
+(slow_losses, slow), (fast_losses, fast) = trained(False), trained(True)
+apart = {"losses": np.abs(slow_losses - fast_losses).max(), "weights and statistics": (slow - fast).abs().max().item()}
+figures.say(
+    f"After {len(slow_losses)} steps the loss has fallen from {slow_losses[0]:.0e} to {slow_losses[-1]:.0e}. The two "
+    f"forms are at most {apart['losses']:.0e} apart in the loss, and {apart['weights and statistics']:.0e} in weights "
+    "and running statistics: rounding."
+)
+assert max(apart.values()) < 1e-8 < slow_losses[0] - slow_losses[-1]
+
+# %% [markdown]
+# And what it brings, here and now, on the machine that executed this page:
+
+
+# %%
+def milliseconds(net, batch, repeats=5):
+    best = np.inf
+    for _ in range(repeats):
+        clock = time.perf_counter()
+        net(batch)[0].sum().backward()
+        best = min(best, time.perf_counter() - clock)
+    return 1e3 * best
+
+
+training.keep_memory()
+batch = torch.randn(16, 1, 128, 128)
+took = {
+    name: milliseconds(cnn.SevenLayerCNN(fast=name == "algebraic").train(), batch) for name in ("plain", "algebraic")
+}
+figures.say(
+    f"One forward and backward pass of the CNN on 16 images of 128×128: {took['plain']:.0f} ms in the plain form, "
+    f"{took['algebraic']:.0f} ms in the algebraic one."
+)
+
+# %% [markdown]
+# ## Does bfloat16 cost accuracy?
+#
+# It might; so it was run. The same seeds, the same order of images, the same test images, once in mixed bfloat16 and
+# once in float32 throughout. Two such runs part ways after some steps (training multiplies small differences), so a
+# single pair says little more than another seed would.
+
+# %%
+effect = speed.precision_effect()
+if len(effect):
+    figures.table(
+        effect.assign(
+            difference=[
+                f"{100 * r.difference:+.1f} ({100 * r.low:+.1f} to {100 * r.high:+.1f})" for r in effect.itertuples()
+            ]
+        )[["model", "seeds", "mixed", "float32", "difference", "p"]],
+        name="tab-speed-bf16",
+        caption="FER2013 at 48×48, PrivateTest: mean accuracy over seeds in mixed bfloat16 and in float32, the "
+        "difference in points with its 95 % interval, and McNemar's p-value.",
+        formats={"mixed": "{:.1%}", "float32": "{:.1%}", "p": "{:.2f}"},
+    )
+    figures.say(
+        "No difference is significant at 5 %."
+        if (effect["p"] >= 0.05).all()
+        else "A difference is significant at 5 %: the precision is part of the recipe, and each record names it."
+    )
+else:
+    figures.say(
+        "Not run yet: `fer-repro sweep plans/float32-native48.toml --precision 32-true --results "
+        "results/benchmarks/float32`."
+    )
+
+# %% [markdown]
+# ## How it grows
+
+# %%
+if found["growth"]:
+    g = found["growth"]
+    figures.show(
+        lambda: pictures.growth(g),
+        name="fig-speed-growth",
+        caption="Training time and memory against the number of images, their size, and the batch. Dashed: what linear "
+        "growth through the last point would be. The machine is shared: a single point may be off its neighbours.",
+        alt="Four panels. Seconds an epoch rise along a straight line with images, memory too; milliseconds an image "
+        "rise with the side; images a second rise with the batch and level off.",
+    )
+    e = g["exponents"]
+    figures.say(
+        f"Time grows with the power {e['epoch seconds, images']:.2f} of the number of images and "
+        f"{e['seconds an image, pixels']:.2f} of the number of pixels. A further image of 48×48 takes "
+        f"{g['bytes_an_image'] / 2**10:.1f} KiB of memory; pixels and LDA's features account for "
+        f"{sum(speed.bytes_an_image(48).values()) / 2**10:.1f}."
+    )
+else:
+    figures.say("Not measured yet: `python benchmarks/growth.py --json`.")
+
+# %% [markdown]
+# Two processes instead of one, started by PyTorch's launcher; each takes half of every mini-batch, and the gradients
+# are averaged:
+
+# %%
+if found["growth"]:
+    figures.table(
+        pd.DataFrame(
+            [
+                (name, p["images_per_second"], found["growth"]["scaling"][name])
+                for name, p in found["growth"]["processes"].items()
+            ],
+            columns=["how", "images a second", "times one"],
+        ),
+        name="tab-speed-processes",
+        caption="Processes and threads on the same two cores, 64×64.",
+        formats={"images a second": "{:,.0f}", "times one": "{:.2f}"},
+    )
+
+# %% [markdown]
+# ### A million faces, a hundred million
+#
+# What follows from these measurements for larger sets, trained for as many epochs as FER2013 is, at 128×128:
+
+# %%
+course = sum(recipe.get("paper128").epochs)
+each = speed.bytes_an_image(128)
+counts = (28_709, 1_000_000, 100_000_000)
+if found["training"]:
+    r = found["training"]
+    here = [
+        speed.forecast(
+            n,
+            course,
+            r["ways"]["fer_repro.training"]["images_per_second"],
+            sum(each.values()),
+            r["machine"]["memory_bytes"],
+        )
+        for n in counts
+    ]
+    figures.table(
+        pd.DataFrame(here).assign(fits=lambda t: np.where(t["fits"], "yes", "no"), days=lambda t: t["hours"] / 24)[
+            ["images", "hours", "days", "gigabytes", "fits"]
+        ],
+        name="tab-speed-forecast",
+        caption=f"One run of {course} epochs at 128×128 on the machine of the record: time, the memory that grows with "
+        "the images, and whether it fits. Only the first row was measured; the others are the same speed times more "
+        "images.",
+        formats={"images": "{:,}", "hours": "{:,.1f}", "days": "{:,.1f}", "gigabytes": "{:,.1f}"},
+    )
+    limit = r["machine"]["memory_bytes"] / sum(each.values())
+    figures.say(
+        f"**What breaks first** is memory, at about {limit:,.0f} images: LDA is fitted on the attended features of all "
+        f"training images at once, {each['attended features'] / 2**10:.0f} KiB each and twice that for a moment, "
+        f"beside {each['pixels'] / 2**10:.0f} KiB of pixels. The cure is known: scatter matrices are sums over images, "
+        "so that they can be gathered batch by batch and no feature need be kept; the pixels can stay in a mapped "
+        "file. Then time is what is left, and time can be divided."
+    )
+
+# %% [markdown]
+# On GPUs the same loop runs under the same launcher. Nothing below was measured: it is arithmetic with a data sheet's
+# number. A GPU of 2020 is sold with 312 TFLOP/s in bfloat16; small networks reach a fraction of it, here taken as 15 %.
+# Each step exchanges the gradients around a ring {cite:p}`patarasuk2009bandwidth`.
+
+# %%
+if found["training"]:
+    weights = sum(p.numel() for p in network.build("proposed").parameters())
+    rows = [
+        {
+            "images": n,
+            "GPUs": gpus,
+            **{
+                link: speed.on_gpus(
+                    *(n, course, sum(r["operations_an_image"].values()), gpus, 312e12, 0.15, 4 * weights, rate, 128)
+                )
+                for link, rate in (("fast link", 100e9), ("Ethernet", 1.25e9))
+            },
+        }
+        for n in counts[1:]
+        for gpus in (1, 8, 64)
+    ]
+    figures.table(
+        pd.DataFrame(
+            {
+                "images": row["images"],
+                "GPUs": row["GPUs"],
+                "hours, 100 GB/s between them": row["fast link"]["hours"],
+                "hours, 10 Gbit/s": row["Ethernet"]["hours"],
+                "waiting on 10 Gbit/s": row["Ethernet"]["exchange"],
+            }
+            for row in rows
+        ),
+        name="tab-speed-gpus",
+        caption="Estimates, not measurements: one run on N GPUs, 128 images each a step.",
+        formats={
+            "images": "{:,}",
+            "hours, 100 GB/s between them": "{:,.2f}",
+            "hours, 10 Gbit/s": "{:,.2f}",
+            "waiting on 10 Gbit/s": "{:.0%}",
+        },
+    )
+    figures.say(
+        f"The network is small, {weights / 1e6:.1f} million weights, so that a step is over soon and the exchange "
+        "takes a large share of it on a slow link. There the link breaks first; larger mini-batches would help, at the "
+        "price of another recipe."
+    )
+
+# %% [markdown]
+# ## Closed-form parts, preprocessing, reading
+
+# %%
+if found["methods"]:
+    parts = found["methods"]["parts"]
+    figures.table(
+        pd.DataFrame(
+            [
+                (name, p["images"][-1], p["seconds"][-1], p["exponent"], p["peak_megabytes"][-1])
+                for name, p in parts.items()
+            ],
+            columns=["what", "images", "seconds", "exponent", "peak, MiB"],
+        ),
+        name="tab-speed-methods",
+        caption="LDA, the SVM and the statistics at FER2013's full size with the widths of 128×128: time, the power of "
+        "the number of images that time grows with (1 is linear), and peak memory.",
+        formats={"images": "{:,}", "seconds": "{:.2f}", "exponent": "{:.2f}", "peak, MiB": "{:,.0f}"},
+    )
+else:
+    figures.say("Not measured yet: `python benchmarks/methods.py --json`.")
+
+# %%
+if found["preprocessing"]:
+    p = found["preprocessing"]
+    figures.say(
+        f"**Preprocessing** to 128×128 takes {p['microseconds_an_image']['ours']:.0f} µs an image: "
+        f"{p['times_as_fast_as_scikit_image']:.1f} times as fast as scikit-image with scipy, and "
+        f"{p['time_over_bare_opencv']:.2f} times the time of bare OpenCV calls. All of FER2013 takes "
+        f"{p['seconds_for_fer2013']:.1f} s, once."
+    )
+if found["data"]:
+    table = found["data"]
+    figures.table(
+        pd.DataFrame(
+            [
+                (kind, way, t["seconds"], t["seconds"] / table[kind]["ways"]["ours"]["seconds"], t["peak_megabytes"])
+                for kind in ("csv", "folder", "zip")
+                for way, t in table[kind]["ways"].items()
+            ],
+            columns=["form", "way", "seconds", "times ours", "peak, MiB"],
+        ),
+        name="tab-speed-data",
+        caption=f"Reading {table['images']:,} faces of 48×48, {table['pixels_megabytes']:.0f} MiB of pixels, in three "
+        "of the forms FER2013 is handed out in.",
+        formats={"seconds": "{:.2f}", "times ours": "{:.1f}", "peak, MiB": "{:,.0f}"},
+    )
+
+# %% [markdown]
+# ## Peers on the same test set
+#
+# Networks for this very task ship inside public packages. Fed the same 48×48 crops, past their own face detectors, they
+# stand beside ours. Their makers trained on FER2013, too; some chose their epoch on the test halves.
+
+# %%
+if not found["peers"]:
+    figures.say("Not measured yet: `python benchmarks/peers.py --json`, with FER2013 on disk.")
+
+# %% [markdown]
+# ## Take-aways
+#
+# - Know the limit before you optimise: operations a step, over what one matrix product reaches.
+# - The largest gains were not in arithmetic but in waiting: page faults, decoding, maps that nobody needs.
+# - An exact shortcut is worth more than an approximate one, because a test can prove it.
+# - What changes numbers, if only by rounding, is measured on the accuracy, with more than one seed.
+# - When the data grow, memory breaks before time does: LDA as it is written wants all features at once.
+#
+# ## Quiz
+
+# %% [markdown]
+# :::{admonition} 1. Why does the shortcut of the first block not work for the second?
+# :class: dropdown
+# Its convolution is 5×5 over 32 channels. A maximum passes through a monotone function of *one* number; here each
+# output depends on 800.
+# :::
+#
+# :::{admonition} 2. And with batch norm after the ReLU (a reading of Q5)?
+# :class: dropdown
+# Values could still be had from the extremes, since all is monotone per channel. The batch statistics could not: the
+# mean of relu(wx) over all pixels does not follow from the mean of x.
+# :::
+#
+# :::{admonition} 3. A loop reaches 90 % of the matrix product's speed in float32. Is there nothing left to gain?
+# :class: dropdown
+# At this precision, little. bfloat16 raises the limit itself, and fewer operations, as in the first block, make the
+# same limit go further.
+# :::
+#
+# :::{admonition} 4. Twice as fast on two processes: is that a linear speed-up?
+# :class: dropdown
+# Of images a second, yes. If each keeps its mini-batch, the mini-batch of a step has doubled, and it is another recipe.
+# Here each takes half, so that it is not.
+# :::
+#
+# ## Exercises
+
+# %% [markdown]
+# ```{exercise} ★ Operations of one layer
+# :label: ex-speed-operations
+#
+# Count the multiplications and additions of the 5×5 convolution at 128×128, which works on maps of 64×64. What share of
+# the network's is that?
+# ```
+#
+# ```{solution-start} ex-speed-operations
+# :class: dropdown
+# ```
+
+# %% tags=["show-input"]
+from torch.utils.flop_counter import FlopCounterMode
+
+layer = 2 * 5 * 5 * 32 * 32 * 64 * 64  # two operations for each weight at each place
+with FlopCounterMode(display=False) as counter, torch.no_grad():
+    network.build("proposed").eval()(torch.zeros(1, 1, 128, 128))
+share = layer / counter.get_total_flops()
+assert 0.5 < share < 1
+f"{layer / 1e6:.0f} million, {share:.0%} of all convolutions and products in one pass"
+
+# %% [markdown]
+# ```{solution-end}
+# ```
+
+# %% [markdown]
+# ```{exercise} ★★ The price of a synchronisation
+# :label: ex-speed-item
+#
+# Reading `loss.item()` at each step makes a GPU wait. On a CPU it costs next to nothing. Why, and what does cost
+# something there? Time a thousand small additions with and without it.
+# ```
+#
+# ```{solution-start} ex-speed-item
+# :class: dropdown
+# ```
+
+
+# %% tags=["show-input"]
+def seconds(read, repeats=1000):
+    total, clock = torch.zeros(()), time.perf_counter()
+    for _ in range(repeats):
+        total = total + 1
+        if read:
+            total.item()
+    return time.perf_counter() - clock
+
+
+with_reading, without = seconds(True), seconds(False)
+assert with_reading > 0 < without
+f"{1e3 * with_reading:.1f} µs a step with reading, {1e3 * without:.1f} without"
+
+# %% [markdown]
+# A CPU has finished an operation when its call returns, so there is nothing to wait for; a microsecond goes into making
+# a Python number. A GPU's call returns when the work is *queued*, and reading the value drains the queue.
+#
+# ```{solution-end}
+# ```
+
+# %% [markdown]
+# ```{exercise} ★★★ LDA without keeping features
+# :label: ex-speed-streaming
+#
+# Fit the scatter matrices of Eqs 8–12 from batches of which each is seen once, and compare with
+# `fer_repro.lda.scatter_matrices` on all at once. Mind the rounding: take sums about a fixed point near the mean.
+# ```
+#
+# ```{solution-start} ex-speed-streaming
+# :class: dropdown
+# ```
+
+# %% tags=["show-input"]
+from fer_repro import lda
+
+rng = np.random.default_rng(seed)
+labels = rng.integers(0, 7, 4000)
+features = rng.normal(size=(4000, 12)) + 100 + rng.normal(size=(7, 12))[labels]
+
+
+def streamed(batches, classes=7):
+    origin = count = None
+    for x, y in batches:
+        if origin is None:
+            origin = x.mean(0)
+            count, sums = np.zeros(classes), np.zeros((classes, x.shape[1]))
+            squares = np.zeros((classes, x.shape[1], x.shape[1]))
+        for c in range(classes):
+            z = x[y == c] - origin
+            count[c] += len(z)
+            sums[c] += z.sum(0)
+            squares[c] += z.T @ z
+    means, shares = sums / count[:, None], count / count.sum()
+    within = sum(squares[c] / count[c] - np.outer(means[c], means[c]) for c in range(classes))
+    apart = means - shares @ means  # the fixed point cancels
+    return within, (apart * shares[:, None]).T @ apart
+
+
+parts = [(features[i : i + 250], labels[i : i + 250]) for i in range(0, 4000, 250)]
+for at_once, batch_by_batch in zip(lda.scatter_matrices(features, labels), streamed(parts), strict=True):
+    np.testing.assert_allclose(at_once, batch_by_batch, atol=1e-9)
+f"equal; kept are {7 * (1 + 12 + 12 * 12)} sums and one batch"
+
+# %% [markdown]
+# ```{solution-end}
+# ```
+#
+# ## Run this page again
+#
+# ```console
+# $ make bench                                   # prints every ratio; --json on one of them writes its record
+# $ python benchmarks/training.py --json
+# $ fer-repro book --only 16_speed
+# ```

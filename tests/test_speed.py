@@ -1,0 +1,167 @@
+"""Benchmark records: read as tables, set beside the goals, and what follows from them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+
+from fer_repro import network, results, speed
+from fer_repro.figures import speed as pictures
+
+MADE = {
+    "machine": {"cpu": "A processor", "cores": 2, "memory_bytes": 2**34, "system": "Linux"},
+    "versions": {"python": "3.11.7", "torch": "2.14.1"},
+    "busy": 0.1,
+    "when": "2026-01-02T03:04:05+00:00",
+}
+TRAINING: dict[str, Any] = {
+    **MADE,
+    "size": 128,
+    "threads": 2,
+    "ways": {
+        "a plain loop": {"images_per_second": 10.0, "peak_megabytes": 900.0},
+        "with two loading processes": {"images_per_second": 20.0, "peak_megabytes": 900.0},
+        "freed memory kept": {"images_per_second": 100.0, "peak_megabytes": 1000.0},
+        "fer_repro.training": {"images_per_second": 300.0, "peak_megabytes": 700.0},
+    },
+    "times_faster": {
+        "a plain loop": 0.5,
+        "with two loading processes": 1.0,
+        "freed memory kept": 5.0,
+        "fer_repro.training": 15.0,
+    },
+    "share_of_gemm": 0.5,
+}
+GROWTH: dict[str, Any] = {
+    "axes": {
+        "images": [
+            {"images": n, "images_per_second": 1000.0, "epoch_seconds": n / 1000, "peak_megabytes": 100 + n / 100}
+            for n in (1000, 2000, 4000)
+        ],
+        "size": [{"size": s, "images_per_second": 1e6 / s**2} for s in (32, 64, 128)],
+        "batch": [{"batch": b, "images_per_second": 500.0 + b} for b in (16, 32, 64)],
+    },
+    "exponents": {"epoch seconds, images": 1.0, "seconds an image, pixels": 1.0},
+    "bytes_an_image": 1e4,
+}
+
+
+def test_a_record_is_read_where_it_is_and_none_where_it_is_not(tmp_path: Path) -> None:
+    assert speed.record("training", tmp_path) is None
+    path = tmp_path / "benchmarks" / "training.json"
+    path.parent.mkdir()
+    path.write_text(json.dumps(TRAINING))
+    assert speed.record("training", tmp_path) == TRAINING
+    path.write_text('{"ways": ')
+    with pytest.raises(ValueError, match="damaged"):
+        speed.record("training", tmp_path)
+    with pytest.raises(ValueError, match="no benchmark is named 'trainin'"):
+        speed.record("trainin", tmp_path)
+
+
+def test_committed_records_have_what_the_chapter_reads() -> None:
+    for name in speed.NAMES:
+        found = speed.record(name)
+        if found is not None:
+            assert "cores" in speed.machine(found)
+            assert found["code"]["commit"]
+    training, growth = speed.record("training"), speed.record("growth")
+    if training is not None:
+        assert training["ways"].keys() == training["times_faster"].keys()
+        assert speed.ladder(training)["way"].iloc[-1] == "fer_repro.training"
+    if growth is not None:
+        plt.close(pictures.growth(growth))
+
+
+def test_goals_are_reached_only_by_what_was_measured() -> None:
+    nothing = speed.goals({})
+    assert nothing["measured"].isna().all() and not nothing["reached"].any()
+    found = {
+        "training": TRAINING,
+        "preprocessing": {"times_as_fast_as_scikit_image": 9.0, "time_over_bare_opencv": 1.4},
+        "data": {"csv": {"times_faster": {"a": 6.0, "b": 4.9}}},
+    }
+    assert speed.goals(found)["reached"].tolist() == [True, False, True, False, False]
+
+
+def test_each_rung_is_compared_with_the_one_before() -> None:
+    rows = speed.ladder(TRAINING)
+    np.testing.assert_allclose(rows["step"], [1, 2, 5, 3])
+    assert rows["times_faster"].iloc[-1] == 15
+
+
+@pytest.mark.parametrize("size", [48, 128])
+def test_memory_an_image_is_that_of_its_tensors(size: int) -> None:
+    import torch
+
+    parts = speed.bytes_an_image(size)
+    attended = network.build("proposed", 7, size).eval()(torch.zeros(1, 1, size, size))[1]["attended"]
+    assert parts["pixels"] == size * size
+    assert parts["attended features"] == parts["their second copy"] == attended.numel() * attended.element_size()
+
+
+def test_a_forecast_grows_with_images() -> None:
+    one, ten = (speed.forecast(n, 24, 100.0, 2**10, 2**30) for n in (2**20 - 1, 10 * 2**20))
+    assert one["fits"] and not ten["fits"]
+    assert ten["hours"] == pytest.approx(10 * 24 * 2**20 / 100 / 3600)
+    assert ten["gigabytes"] == pytest.approx(10)
+
+
+def test_gpus_share_the_work_but_wait_for_the_link() -> None:
+    def run(gpus: int, link: float) -> dict[str, float]:
+        return speed.on_gpus(10**6, 24, 1e9, gpus, 100e12, 0.5, 3e6, link, 128)
+
+    alone = run(1, 1e9)
+    assert alone["exchange"] == 0
+    assert alone["hours"] == pytest.approx(10**6 * 24 * 1e9 / 50e12 / 3600)
+    assert run(8, 1e15)["hours"] == pytest.approx(alone["hours"] / 8, rel=1e-3)
+    assert run(8, 1e9)["hours"] > alone["hours"] / 8
+    assert 0 < run(8, 1e9)["exchange"] < 1
+
+
+def test_precision_is_compared_over_pairs_of_the_same_seed(tmp_path: Path) -> None:
+    like = next(iter(results.load_all(dataset="fer2013", recipe="native48", model="proposed")))
+    like = {k: v for k, v in like.items() if k != "path"} | {"variant": None, "options": {}, "changes": {}}
+    labels = like["predictions"]["label"]
+    mixed, full = tmp_path, tmp_path / "benchmarks" / "float32"
+    for folder, precision, seeds in ((mixed, "bf16-mixed", (0, 1)), (full, "32-true", (1, 2))):
+        for seed in seeds:
+            predictions = like["predictions"]
+            if precision == "32-true":  # it gets the first hundred right
+                predictions = predictions | {"predicted": labels[:100] + predictions["predicted"][100:]}
+            results.write(like | {"seed": seed, "precision": precision, "predictions": predictions}, folder)
+    found = speed.precision_effect(tmp_path)
+    assert found[["model", "seeds"]].to_numpy().tolist() == [["proposed", 1]]
+    wrong = np.mean(np.array(labels[:100]) != np.array(like["predictions"]["predicted"][:100])) * 100 / len(labels)
+    assert found["difference"].iloc[0] == pytest.approx(wrong)
+    assert found["low"].iloc[0] <= wrong <= found["high"].iloc[0]
+    assert speed.precision_effect(tmp_path / "nowhere").empty
+
+
+def test_pictures_are_drawn() -> None:
+    figure = pictures.ladder(speed.ladder(TRAINING))
+    assert [t.get_text() for t in figure.axes[0].texts][-1] == "300   ×15.0"
+    plt.close(figure)
+    figure = pictures.growth(GROWTH)
+    assert len(figure.axes) == 4
+    plt.close(figure)
+    rows = pd.DataFrame(
+        {
+            "name": ["a", "b"],
+            "ours": [True, False],
+            "accuracy": [0.6, 0.65],
+            "low": [0.58, 0.63],
+            "high": [0.62, 0.67],
+            "milliseconds": [1.0, 4.0],
+            "parameters": [700_000, 58_000],
+        }
+    )
+    figure = pictures.peers(rows)
+    assert len(figure.axes[0].texts) == 2
+    plt.close(figure)
