@@ -205,3 +205,30 @@ def precision_effect(folder: Path | None = None, dataset: str = "fer2013", recip
 
 def _plain(found: Mapping[str, Any], precision: str) -> bool:
     return bool(found["complete"] and found["variant"] is None and found["precision"] == precision)
+
+
+def peers(found: Mapping[str, Any]) -> pd.DataFrame:
+    """Return the networks of ``benchmarks/peers.py``, most accurate first, all on the same images.
+
+    Returns
+    -------
+    DataFrame
+        ``name, ours, where`` (package, or seeds), ``parameters``, ``accuracy, low, high`` and, of the images whose twin
+        is not or is in Training, ``unseen, twins`` (fractions; ours: means over seeds), ``flip`` (averaged with the
+        mirror image; NaN for ours), ``milliseconds`` (for one face alone), ``milliseconds_of_64`` (for each of 64).
+    """
+    rows = [
+        {
+            "name": r["name"],
+            "ours": r["ours"],
+            "where": f"{len(r['seeds'])} seeds" if r["ours"] else f"{r['source']['registry']} {r['source']['version']}",
+            **{k: r[k] for k in ("parameters", "accuracy", "low", "high")},
+            "unseen": r["without_twins"]["accuracy"],
+            "twins": r["on_twins"]["accuracy"],
+            "flip": r["with_flip"]["accuracy"] if r["with_flip"] else np.nan,
+            "milliseconds": r["milliseconds"]["1"]["image"],
+            "milliseconds_of_64": r["milliseconds"]["64"]["image"],
+        }
+        for r in found["rows"]
+    ]
+    return pd.DataFrame(rows).sort_values("accuracy", ascending=False, ignore_index=True)

@@ -60,7 +60,7 @@ def visit(
 ) -> list[Visit]:
     """Open each page, evaluate the JavaScript expressions in ``ask``, and save a picture into ``pictures``."""
     assert CHROMIUM
-    with tempfile.TemporaryDirectory(prefix="chromium-") as profile:
+    with tempfile.TemporaryDirectory(prefix="chromium-", ignore_cleanup_errors=True) as profile:
         started = subprocess.Popen(
             [CHROMIUM, *_FLAGS, f"--user-data-dir={profile}", "about:blank"],
             stdout=subprocess.DEVNULL,

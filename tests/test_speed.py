@@ -165,3 +165,28 @@ def test_pictures_are_drawn() -> None:
     figure = pictures.peers(rows)
     assert len(figure.axes[0].texts) == 2
     plt.close(figure)
+
+
+def test_peers_are_ranked_and_ours_are_told_apart() -> None:
+    def row(name: str, accuracy: float, **more: Any) -> dict[str, Any]:
+        times = {n: {"image": k, "batch": k} for n, k in (("1", 2.0), ("64", 0.5))}
+        part = {"accuracy": accuracy}
+        return {
+            "name": name,
+            "parameters": 10,
+            "accuracy": accuracy,
+            "low": accuracy - 0.01,
+            "high": accuracy + 0.01,
+            "without_twins": part,
+            "on_twins": part,
+            "milliseconds": times,
+            **more,
+        }
+
+    theirs = {"ours": False, "source": {"registry": "PyPI", "version": "1.2"}, "with_flip": {"accuracy": 0.7}}
+    ours = {"ours": True, "source": None, "with_flip": None, "seeds": [0, 1, 2]}
+    found = speed.peers({"rows": [row("low", 0.5, **ours), row("high", 0.6, **theirs)]})
+    assert found["name"].tolist() == ["high", "low"]
+    assert found["where"].tolist() == ["PyPI 1.2", "3 seeds"]
+    assert found["flip"].isna().tolist() == [False, True]
+    assert found["milliseconds"].tolist() == [2, 2] and found["milliseconds_of_64"].tolist() == [0.5, 0.5]

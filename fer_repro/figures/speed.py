@@ -123,14 +123,15 @@ def peers(rows: pd.DataFrame) -> Figure:
         axes.annotate(
             f"{row.name}, {row.parameters / 1e3:,.0f}k",
             (row.milliseconds, 100 * row.accuracy),
-            xytext=(8, 4),
+            xytext=(-8, 4) if row.ours else (8, 4),  # neighbours' names go apart
+            ha="right" if row.ours else "left",
             textcoords="offset points",
             fontsize=8.5,
         )
     axes.set_xscale("log")
     axes.set(xlabel="milliseconds for one face (logarithmic)", ylabel="accuracy on PrivateTest, %")
     axes.set_xlim(0.6 * rows["milliseconds"].min(), 4 * rows["milliseconds"].max())
+    axes.xaxis.set_major_locator(LogLocator(10, (1, 2, 5)))
     axes.xaxis.set_major_formatter(_number)
-    axes.xaxis.set_minor_formatter(_number)
-    axes.tick_params(axis="x", which="minor", labelsize=7)
+    axes.minorticks_off()
     return figure
