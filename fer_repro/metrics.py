@@ -17,6 +17,7 @@ Arguments that many functions here share:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -90,9 +91,9 @@ def measures(confusions: ArrayLike, average: str = "macro") -> dict[str, FloatAr
 
 
 def per_class(confusion: ArrayLike) -> dict[str, FloatArray]:
-    """Return each class's precision, recall, F1 (C,) and number of images ``support`` (C,)."""
+    """Return each class's precision, recall, F1 and number of images ``support``, each (..., C), of (..., C, C)."""
     n = np.asarray(confusion, dtype=np.float64)
-    TP, actual, predicted = np.diagonal(n), n.sum(1), n.sum(0)
+    TP, actual, predicted = np.diagonal(n, axis1=-2, axis2=-1), n.sum(-1), n.sum(-2)
     return {
         "precision": _ratio(TP, predicted),
         "recall": _ratio(TP, actual),
@@ -251,8 +252,8 @@ def intervals(
 ) -> dict[str, tuple[float, float]]:
     """Return percentile bootstrap intervals (Efron and Tibshirani 1993): measure to (low, high), fractions.
 
-    With ``predictions`` (S, N) of S runs (seeds), the interval is that of their mean, and runs are drawn along with
-    images, so that it holds the spread over seeds too.
+    With ``predictions`` (S, N) of S runs (seeds), the interval is that of their mean, over images and runs: what the
+    images' resamples give is spread out further by Student's distribution for so few runs.
     """
     _check_confidence(confidence)
     drawn = bootstrap_measures(labels, predictions, num_classes, groups, resamples, seed, average)
@@ -261,8 +262,7 @@ def intervals(
 
 def interval_of(drawn: FloatArray, confidence: float = 0.95, seed: int = 0) -> tuple[float, float]:
     """Return the interval of the mean over runs from resampled values (resamples, S), drawing runs as well."""
-    pick = _seed_weights(np.random.default_rng((seed, 1)), *drawn.shape)
-    return _percentiles((drawn * pick).sum(1), confidence)
+    return _percentiles(_over_runs(np.random.default_rng((seed, 1)), drawn), confidence)
 
 
 @dataclass(frozen=True)
@@ -289,8 +289,9 @@ def paired_differences(
     """Compare two methods on the same images: measure to the :class:`Difference` b - a.
 
     ``a`` and ``b`` are the predictions of one run, (N,), or of S runs each, (S, N). Images (or whole groups) are
-    resampled for both methods together, runs (seeds) for each on its own. The p-value is twice the share of resamples
-    on the far side of no difference, counting one more (Davison and Hinkley 1997, Sec. 4.2), so it is never 0.
+    resampled for both methods together; the spread over runs (seeds) is added for each on its own. The p-value is
+    twice the share of resamples on the far side of no difference, counting one more (Davison and Hinkley 1997, Sec.
+    4.2), so it is never 0.
     """
     _check_confidence(confidence)
     a, b = np.atleast_2d(np.asarray(a)), np.atleast_2d(np.asarray(b))
@@ -309,16 +310,26 @@ def difference_of(
 ) -> Difference:
     """Return b - a from values resampled together, (resamples, S) each, and the estimate on the images themselves."""
     generator = np.random.default_rng((seed, 1))
-    weight_a, weight_b = (_seed_weights(generator, *drawn.shape) for drawn in (drawn_a, drawn_b))
-    difference = (drawn_b * weight_b).sum(1) - (drawn_a * weight_a).sum(1)
+    a, b = (_over_runs(generator, drawn) for drawn in (drawn_a, drawn_b))
+    difference = b - a
     far = min((difference <= 0).sum(), (difference >= 0).sum())
     p = min(1.0, 2 * (int(far) + 1) / (len(difference) + 1))
     return Difference(float(estimate), *_percentiles(difference, confidence), p)
 
 
-def _seed_weights(generator: np.random.Generator, resamples: int, runs: int) -> FloatArray:
-    """Weights (R, S) that average the runs of each resample, drawn with replacement."""
-    return generator.multinomial(runs, np.full(runs, 1 / runs), size=resamples) / runs
+def _over_runs(generator: np.random.Generator, drawn: FloatArray) -> FloatArray:
+    """Return the mean over runs (R,) of each of ``drawn``'s resamples of images (R, S), moved as other runs would be.
+
+    So few runs cannot be resampled: S drawn from S have only (S - 1) / S of the variance that they estimate, and badly.
+    The mean is moved by a draw from Student's distribution with S - 1 degrees of freedom instead, scaled by the
+    standard error of the runs' own means: over runs alone, the interval is Student's.
+    """
+    resamples, runs = drawn.shape
+    mean = drawn.mean(1)
+    if runs == 1:
+        return mean
+    error = drawn.mean(0).std(ddof=1) / math.sqrt(runs)
+    return np.asarray(mean + error * generator.standard_t(runs - 1, resamples))
 
 
 def _percentiles(values: FloatArray, confidence: float) -> tuple[float, float]:
@@ -400,6 +411,22 @@ def effect_size(labels: ArrayLike, a: ArrayLike, b: ArrayLike) -> dict[str, floa
         "cohens_g": only_b / both - 0.5 if both else 0.0,
         "odds_ratio": ratio,
     }
+
+
+def student(differences: ArrayLike) -> float:
+    """Return the two-sided p-value of Student's paired test, given one difference a seed (S,).
+
+    nan for a single seed; 0 or 1 where all differences are the same.
+    """
+    from scipy import stats
+
+    x = np.asarray(differences, dtype=np.float64)
+    if len(x) < 2:
+        return float("nan")
+    error = x.std(ddof=1) / math.sqrt(len(x))
+    if error == 0:
+        return 1.0 if x[0] == 0 else 0.0
+    return float(2 * stats.t.sf(abs(x.mean()) / error, len(x) - 1))
 
 
 def spread(values: ArrayLike, confidence: float = 0.95) -> dict[str, float]:

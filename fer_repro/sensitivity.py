@@ -174,10 +174,19 @@ def missing(records: Iterable[results.Record], wanted: Iterable[Reading] = READI
     return [reading for reading in wanted if not _pairs(reading, complete)]
 
 
-def seed_range(records: Iterable[results.Record], model: str = "proposed") -> float | None:
-    """Return the largest difference in accuracy between two seeds of the default (fraction); None below two seeds."""
+def seed_band(records: Iterable[results.Record], model: str = "proposed", confidence: float = 0.95) -> float | None:
+    """Return how far two runs of the default with other seeds differ in accuracy (fraction), 95 % of the time.
+
+    Student's quantile times the seeds' standard deviation times the square root of 2, for a difference of two runs;
+    None below two seeds. With three seeds it is wide, since three runs say little of their spread.
+    """
+    from scipy import stats
+
     found = [r["test"]["accuracy"] for r in records if r["complete"] and (r["model"], r["variant"]) == (model, None)]
-    return max(found) - min(found) if len(found) > 1 else None
+    if len(found) < 2:
+        return None
+    quantile = stats.t.ppf(0.5 + confidence / 2, len(found) - 1)
+    return float(quantile * np.std(found, ddof=1) * np.sqrt(2))
 
 
 def by_question(table: pd.DataFrame) -> pd.DataFrame:

@@ -75,7 +75,8 @@ figures.show_source(metrics.discordance)
 # %%
 quick = results.load_all(dataset="synthetic", recipe="quick")
 real = results.load_all(dataset="fer2013", recipe="native48")
-drawn, native = sensitivity.compare(quick), sensitivity.compare(real)
+drawn = sensitivity.compare(quick)
+native = sensitivity.compare(real, [r for r in sensitivity.READINGS if r.native])  # readings of the proposed network
 done = {"drawn faces (`quick`)": drawn, "FER2013 at 48×48 (`native48`)": native}
 figures.say(
     f"On drawn faces, {len(drawn)} of {len(sensitivity.READINGS)} readings have been run, with "
@@ -114,13 +115,14 @@ def described(table):
     )
 
 
-another = sensitivity.seed_range(quick)
+another = sensitivity.seed_band(quick)
 if len(drawn):
     figures.show(
         lambda: pictures.tornado(drawn, another),
         name="fig-questions-tornado",
         caption="Drawn faces, recipe `quick`: change in accuracy when one question is answered otherwise, with 95 % "
-        "intervals. Hollow: not significant after Holm's correction. The band is what another seed alone does.",
+        "intervals. Hollow: not significant after Holm's correction. The band holds 95 % of what another seed "
+        "alone does.",
         alt=described(drawn),
     )
 
@@ -128,16 +130,18 @@ if len(drawn):
 largest = sensitivity.by_question(drawn)
 moving, still = largest[largest["significant"]], largest[~largest["significant"]]
 if len(drawn):
+    beyond = drawn["difference"].abs() > (another or np.inf)
     figures.say(
-        f"Of {len(largest)} questions with runs on drawn faces, {len(moving)} move the result significantly"
+        f"Of {len(largest)} questions with runs on drawn faces, {len(moving)} give runs that differ significantly"
         + (f" ({', '.join(moving['question'])})" if len(moving) else "")
         + f", {len(still)} do not"
         + (f" ({', '.join(still['question'])})" if len(still) else "")
         + ". The interval holds the chance of the test images, and not that of the seed. "
         + (
-            f"Two seeds of the default itself differ by up to {100 * another:.1f} points: this is the band, and "
-            f"{(drawn['difference'].abs() > another).sum()} of {len(drawn)} bars reach beyond it. A bar within the "
-            "band says nothing, though its interval may not touch zero."
+            "From the seeds of the default itself follows how far two of its runs differ, 95 % of the time: by up to "
+            f"{100 * another:.1f} points. This is the band, wide because there are few seeds to go by, and "
+            f"{(beyond & drawn['significant']).sum()} of {len(drawn)} bars reach beyond it and are significant, too. A "
+            "bar within the band may be a seed's doing, though its interval does not touch zero."
             if another
             else "What another seed alone does is not run yet: until it is, no bar should be believed."
         )
@@ -146,7 +150,7 @@ if len(drawn):
 # %%
 if len(native):
     figures.show(
-        lambda: pictures.tornado(native, sensitivity.seed_range(real)),
+        lambda: pictures.tornado(native, sensitivity.seed_band(real)),
         name="fig-questions-native",
         caption="The same on FER2013 at 48×48, recipe `native48`, PrivateTest.",
         alt=described(native),

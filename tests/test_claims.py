@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from scipy import stats
 
 from fer_repro import claims, consistency, figures, metrics, paper, reporting, results
 from fer_repro.data.splits import FOLDS
@@ -270,7 +271,7 @@ def test_a_difference_that_is_not_significant_is_never_called_better():
     table = _verdicts(same)
     assert table.loc["C-ORD-FER", "verdict"] == "not reproduced"
     percent = table[table.index.str.startswith("C-PCT-FER")]
-    assert not set(percent["verdict"]) & {"reproduced", "partial", "exceeds"}
+    assert not set(percent["verdict"]) & {"reproduced", "partial", "exceeds", "within interval"}
 
 
 def test_percent_statements_compare_differences():
@@ -341,8 +342,8 @@ def test_mechanisms_are_evidence_and_never_a_verdict_on_the_papers_numbers(effec
 
 def test_too_few_seeds_are_undecided_and_disagreement_is_mixed():
     assert claims.evidence([_measurement(0.1, seeds=2)])[0].startswith("undecided")
-    assert claims.evidence([_measurement(0.1), _measurement(-0.1)])[0].startswith("mixed")
-    assert claims.evidence([_measurement(0.1), _measurement(0.0)])[0].startswith("supported")
+    assert claims.evidence([_measurement(0.1), _measurement(-0.1, id="blur")])[0].startswith("mixed")
+    assert claims.evidence([_measurement(0.1), _measurement(0.0, id="blur")])[0].startswith("supported")
     assert claims.evidence([{k: v for k, v in _measurement(0.1).items() if k != "with"}]) is None
 
 
@@ -385,7 +386,7 @@ def test_what_is_left_is_the_share_of_accuracy_above_chance():
 
 def test_exploratory_measurements_are_named_and_never_decide():
     planned = _measurement(0.0)
-    later = _measurement(0.1) | {"exploratory": True}
+    later = _measurement(0.1, id="later") | {"exploratory": True}
     word, said = claims.evidence([planned, later])
     assert word.startswith("undecided")
     assert "exploratory, not counted: accuracy" in said
@@ -393,6 +394,26 @@ def test_exploratory_measurements_are_named_and_never_decide():
     assert claims.evidence([_measurement(-0.1), later])[0].startswith("contradicted")
     assert claims.evidence([later]) is None
     assert _verdicts([], [later]).loc["C-OCC", "verdict"] == "not run yet"
+
+
+def test_planned_measurements_are_corrected_together_and_the_correction_gives_nothing():
+    """One of twenty that is just significant alone is not, among twenty; one that is far from none stays."""
+    alone = _measurement(0.0, id="just") | {"series": {"with attention": [[0.9, 1.1, 3.1]], "without": [[0.0] * 3]}}
+    alone |= {"x": [0]}
+    p = claims.effect(alone)["p"]
+    assert p == pytest.approx(stats.ttest_1samp([0.9, 1.1, 3.1], 0).pvalue)
+    strong = _measurement(0.0, id="strong", x=[0]) | {
+        "series": {"with attention": [[1.0, 1.001, 1.002]], "without": [[0.0] * 3]}
+    }
+    near = alone | {"series": {"with attention": [[0.9, 1.1, 1.0]], "without": [[0.0] * 3]}, "id": "near"}
+    assert claims.judgements([near]).loc["near", "word"] == "supported"
+    others = [_measurement(0.0, id=f"other{k}") for k in range(19)]
+    found = claims.judgements([near, strong, *others])
+    assert found.loc["near", "alone"] == "supported" and found.loc["near", "word"] == "undecided"
+    assert found.loc["strong", "word"] == "supported"
+    assert (found["word"] == found["alone"])[found["word"] != "undecided"].all()
+    exploratory = claims.judgements([near | {"exploratory": True}, *others]).loc["near"]
+    assert exploratory["word"] == "supported" and np.isnan(exploratory["p_holm"])
 
 
 def test_measurements_are_read_and_faults_named(tmp_path):
@@ -487,6 +508,23 @@ def test_every_link_to_runs_has_a_target():
     assert len(targets) == 2
     assert "Not counted: a shortened trial" in pages.runs([records[0] | {"complete": False}])
     assert "no run records" in pages.runs([])
+
+
+def test_every_row_leads_to_each_group_of_runs_to_the_judging_lines_and_never_says_nan():
+    records = [r | {"path": results.path_of(r, Path()).as_posix()} for r in _all_fer()]
+    measured = [_measurement(0.1) | {"path": "mechanisms/occlusion.json", "seeds": [0, 1, 2, 3]}]
+    page = pages.page(claims.ledger(records, measured))
+    assert "nan" not in re.sub(r"<[^>]*>", " ", page).lower().split()
+    row = next(r for r in _html(page).iter("tr") if r.find(".//code[@id='c-ord-fer']") is not None)
+    runs = [a.get("href") for a in row.iter("a") if a.get("href").startswith("#")]
+    assert len(runs) == len(paper.TABLE_2)
+    (code,) = [a.get("href") for a in row.iter("a") if "source/" in a.get("href")]
+    source = (Path(claims.__file__)).read_text().splitlines()
+    assert source[int(code.rpartition("-")[2]) - 1].startswith("def _order(")
+    listed = _html(pages.measurements(measured))
+    assert listed.find(".//details").get("id") == "mechanisms"
+    assert listed.find(".//a").get("href") == "../records/mechanisms/occlusion.json"
+    assert "no measurements" in pages.measurements([])
 
 
 def test_names_from_records_are_escaped():

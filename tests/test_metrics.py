@@ -212,6 +212,30 @@ def test_runs_that_differ_widen_the_interval():
     assert differing[1] - differing[0] > 1.5 * (same[1] - same[0])
 
 
+def test_over_runs_alone_the_interval_is_about_students():
+    """Runs that are right on their own share of images each: nothing is left but the spread over runs."""
+    rates = np.array([0.58, 0.60, 0.61])
+    drawn = np.tile(rates, (20_000, 1))
+    low, high = metrics.interval_of(drawn)
+    student = metrics.spread(rates)
+    assert (low + high) / 2 == pytest.approx(rates.mean(), abs=0.002)
+    assert high - low == pytest.approx(student["high"] - student["low"], rel=0.05)
+    assert metrics.interval_of(drawn[:, :1]) == (0.58, 0.58)  # a single run says nothing of others
+
+
+def test_intervals_of_three_runs_cover_the_mean_of_all_runs():
+    """Images and runs are both a sample: the interval holds the mean over all of either about as often as it says."""
+    generator = np.random.default_rng(11)
+    hits = 0
+    for k in range(200):
+        y = np.zeros(400, int)
+        rates = 0.7 + generator.normal(0, 0.02, 3)  # another training, another rate
+        p = (generator.random((3, 400)) >= rates[:, None]).astype(int)
+        low, high = metrics.intervals(y, p, 2, resamples=300, seed=k)["accuracy"]
+        hits += low <= 0.7 <= high
+    assert 184 <= hits <= 200
+
+
 def test_paired_differences():
     y, a = _faces(n=800, accuracy=0.6)
     b = np.where(np.random.default_rng(7).random(800) < 0.3, y, a)  # better on the same images

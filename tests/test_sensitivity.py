@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from fer_repro import claims, figures, metrics, network, paper, sensitivity, sweep
 from fer_repro.figures import sensitivity as pictures
@@ -107,7 +108,7 @@ def test_without_records_all_is_missing():
     assert table.empty
     assert set(sensitivity.COLUMNS) == set(table)
     assert sensitivity.missing([]) == list(READINGS)
-    assert sensitivity.seed_range([]) is None
+    assert sensitivity.seed_band([]) is None
     assert sensitivity.by_question(table).empty
 
 
@@ -118,7 +119,9 @@ def test_the_largest_move_of_each_question_comes_first():
     found = sensitivity.by_question(sensitivity.compare(runs))
     assert found["question"].tolist() == ["Q8", "Q7"]
     assert found["reading"][0] == "one learned query"
-    assert sensitivity.seed_range(runs) == pytest.approx(10 / 210)
+    sd = (10 / 210) / np.sqrt(2)  # of two numbers that far apart
+    assert sensitivity.seed_band(runs) == pytest.approx(stats.t.ppf(0.975, 1) * sd * np.sqrt(2))
+    assert sensitivity.seed_band(runs[:1]) is None
 
 
 def test_these_records_can_give_no_verdict():

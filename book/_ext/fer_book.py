@@ -214,16 +214,28 @@ def _tally(rows: list[dict[str, Any]]) -> dict[str, int]:
     }
 
 
+LEDGER = "notebooks/15_ledger"  # the page with a row for each claim
+
+
 class VerdictRole(SphinxRole):
-    """``{verdict}`C-LDA``` is that claim's badge; ``{verdict}`C-T1``` counts the verdicts on ``C-T1-*``."""
+    """``{verdict}`C-LDA``` is that claim's badge, its id a link to its row of the ledger.
+
+    ``{verdict}`C-T1``` counts the verdicts on ``C-T1-*``.
+    """
 
     def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+        from fer_repro.figures.ledger import anchor
+
         ledger = ledger_of(self.env.app)
         rows = [row for claim, row in ledger.items() if claim == self.text or claim.startswith(self.text + "-")]
         if ledger and not rows:
             logger.warning("no claim named %r in the ledger", self.text, location=self.get_location())
         tally = _tally(rows) or {"not run yet": 1}
-        result: list[nodes.Node] = [nodes.literal(self.text, self.text), nodes.Text(" ")]
+        name: nodes.Node = nodes.literal(self.text, self.text)
+        if self.text in ledger and LEDGER in self.env.found_docs and self.env.app.builder.format == "html":
+            place = self.env.app.builder.get_relative_uri(self.env.docname, LEDGER)
+            name = nodes.reference("", "", name, refuri=f"{place}#{anchor(self.text)}", internal=True)
+        result: list[nodes.Node] = [name, nodes.Text(" ")]
         for verdict, count in tally.items():
             result += [badge(verdict, count if len(rows) > 1 else None), nodes.Text(" ")]
         return result, []
@@ -301,6 +313,21 @@ class AuthorYearStyle(UnsrtStyle):
     default_sorting_style = "author_year_title"
 
 
+def copy_records(app: Sphinx, failed: Exception | None) -> None:
+    """Carry the records along, so that the ledger's page leads to each run without a network."""
+    from fer_repro import results
+
+    if failed is not None or app.builder.format != "html":
+        return
+    folder, target = results.root(), Path(app.outdir) / "records"
+    shutil.rmtree(target, ignore_errors=True)
+    for path in folder.rglob("*.json"):
+        place = path.relative_to(folder)
+        if not any(part.startswith(".") for part in place.parts):
+            (target / place).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target / place)
+
+
 def without_thebe(app: Sphinx, config: Any) -> None:
     """Jupyter Book always loads sphinx-thebe, which writes a script with a foreign address into each page, twice."""
     for listeners in app.events.listeners.values():
@@ -320,4 +347,5 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("config-inited", without_thebe)
     app.connect("html-collect-pages", source_pages)
     app.connect("build-finished", copy_mathjax)
+    app.connect("build-finished", copy_records)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -432,7 +432,7 @@ def _without_docstrings(code: str) -> str:
 VERDICTS = {
     "reproduced": "good",
     "within interval": "good",
-    "exceeds": "good",
+    "exceeds": "fair",
     "partial": "fair",
     "not reproduced": "poor",
     "inconsistent in the paper": "poor",

@@ -1,15 +1,18 @@
 """The ledger as a page: one table that can be filtered without a network, and read without JavaScript.
 
-Plain HTML with a few lines of style and script inside it. Every row links to its chapter, to the paper and to the runs
-it rests on, which are listed below the table.
+Plain HTML with a few lines of style and script inside it. Every row links to its chapter, to the paper, to the lines
+that judge it, and to the runs it rests on, which are listed below the table, each with its record as a file.
 """
 
 from __future__ import annotations
 
 import html
+import inspect
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import quote
 
 import pandas as pd
 
@@ -32,16 +35,19 @@ table.ledger th,table.ledger td{text-align:left;vertical-align:top;padding:.45re
 border-bottom:1px solid var(--fer-line,#8886)}
 table.ledger th{position:sticky;top:0;background:var(--pst-color-background,inherit)}
 table.ledger td.number{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}
-table.ledger code{white-space:nowrap;background:none;border:0;padding:0;font-size:.94em;color:inherit}
+table.ledger code{overflow-wrap:anywhere;background:none;border:0;padding:0;font-size:.94em;color:inherit}
 table.ledger tr[hidden]{display:none}
-table.ledger .why{min-width:16em}
+table.ledger .claim{min-width:13em}
+table.ledger .why{min-width:12em}
+table.ledger .runs{display:block;padding-bottom:.2rem}
+table.ledger .verdict{white-space:normal}
 table.ledger .beside{display:block;opacity:.85;font-style:italic}
 @media (max-width:36rem){table.ledger thead{position:absolute;clip-path:inset(50%);height:1px;overflow:hidden}
 table.ledger tr{display:block;border:1px solid var(--fer-line,#888);border-radius:.4rem;
 margin:0 0 .7rem;padding:.3rem .5rem}
 table.ledger td{display:block;border:0;padding:.12rem 0;text-align:left!important}
 table.ledger td[data-name]::before{content:attr(data-name) ": ";font-weight:600}
-table.ledger .why{min-width:0}}
+table.ledger .why,table.ledger .claim{min-width:0}}
 """
 
 _SCRIPT = """
@@ -86,8 +92,7 @@ def page(table: pd.DataFrame) -> str:
     kinds = {c.id: c.kind for c in paper.CLAIMS}
     body = "\n".join(_row(row, kinds.get(str(row["claim"]), "")) for row in table.to_dict("records"))
     heads = "".join(
-        f'<th scope="col">{h}</th>'
-        for h in ("Claim", "What it says", "Paper", "Ours [95 %]", "Verdict", "Why", "Runs", "Where")
+        f'<th scope="col">{h}</th>' for h in ("Claim", "Paper", "Ours [95 %]", "Verdict", "Why", "Runs and places")
     )
     return (
         f'<div class="ledger-page"><style>{_STYLE}</style>{_tools(table)}'
@@ -117,22 +122,34 @@ def _row(row: dict[str, Any], kind: str) -> str:
     data = "FER" if "on FER2013" in row["statement"] else "CK" if "on CK+" in row["statement"] else ""
     look = f"verdict verdict-{VERDICTS.get(verdict, 'none')}"
     badge = f'<span class="{look}">{verdict_sign(verdict)} {html.escape(verdict)}</span>'
-    if row["evidence"]:
+    if pd.notna(row["recipe"]):
+        badge += f"<br>{html.escape(str(row['recipe']))}"
+    if pd.notna(row["evidence"]):
         badge += f"<br>{html.escape(str(row['evidence']))}"
     beside = f'<span class="beside">Beside: {html.escape(row["beside"])}</span>' if row["beside"] else ""
-    related = f"<br>{html.escape(', '.join(row['related']))}" if row["related"] else ""
+    related = f'<span class="beside">{html.escape(", ".join(row["related"]))}</span>' if row["related"] else ""
     cells = [
-        f'<td><code id="{anchor(claim)}">{html.escape(claim)}</code>{related}</td>',
-        f"<td>{html.escape(row['statement'])}</td>",
+        f'<td class="claim"><code id="{anchor(claim)}">{html.escape(claim)}</code><br>{html.escape(row["statement"])}'
+        f"{related}</td>",
         f'<td class="number" data-name="Paper">{_number(row["paper"])}</td>',
         f'<td class="number" data-name="Ours">{_interval(row)}</td>',
         f"<td>{badge}</td>",
         f'<td class="why" data-name="Why">{html.escape(row["reason"])}{beside}</td>',
-        f'<td data-name="Runs">{_runs(row)}</td>',
-        f'<td data-name="Where"><a href="{paper.URL}">{html.escape(row["where"])}</a><br>'
-        f'<a href="{html.escape(row["chapter"])}.html">chapter {html.escape(row["chapter"])}</a></td>',
+        f'<td data-name="Runs and places">{_runs(row)}<a href="{paper.URL}">{html.escape(row["where"])}</a><br>'
+        f'<a href="{html.escape(row["chapter"])}.html">chapter {int(row["chapter"][:2])}</a>{_code(kind)}</td>',
     ]
     return f'<tr data-verdict="{html.escape(verdict)}" data-kind="{kind}" data-data="{data}">{"".join(cells)}</tr>'
+
+
+def _code(kind: str) -> str:
+    """A link to the lines that judge claims of this kind, on a page of the book."""
+    from fer_repro import claims
+
+    judge = claims.JUDGES.get(kind)
+    if judge is None:
+        return ""
+    line = inspect.getsourcelines(judge)[1]
+    return f'<br><a href="../source/fer_repro/claims.html#line-{line}">the lines that judge</a>'
 
 
 def _number(value: Any) -> str:
@@ -147,11 +164,13 @@ def _interval(row: Mapping[str, Any]) -> str:
 
 def _runs(row: Mapping[str, Any]) -> str:
     if not row["records"]:
-        return "–"
-    first = row["records"][0]
-    return f'<a href="#{anchor(_group(first))}">{len(row["records"])}</a>' + (
-        f"<br>{html.escape(str(row['recipe']))}" if row["recipe"] else ""
+        return ""
+    groups = Counter(_group(path) for path in row["records"])
+    links = "".join(
+        f'<a href="#{anchor(group)}">{html.escape(group.rpartition("/")[2])}, {count}</a><br>'
+        for group, count in groups.items()
     )
+    return f'<span class="runs">{links}</span>'
 
 
 def anchor(name: str) -> str:
@@ -196,4 +215,22 @@ def _run(record: Record, why_not: str | None) -> str:
     )
     said += f", commit <code>{html.escape(commit)}</code>" if commit else ""
     said += f". Not counted: {html.escape(why_not)}" if why_not else ""
-    return f"<li><code>{html.escape(str(record['path']).rpartition('/')[2])}</code>: {said}</li>"
+    return f"<li>{_file(str(record['path']))}: {said}</li>"
+
+
+def _file(path: str) -> str:
+    """A link to a record, which the book carries with it under ``records/``."""
+    return f'<a href="../records/{quote(path)}"><code>{html.escape(path.rpartition("/")[2])}</code></a>'
+
+
+def measurements(found: Sequence[Mapping[str, Any]]) -> str:
+    """Return the measurements of mechanisms as HTML: one folded list, each with what it measures and its record."""
+    if not found:
+        return "<p>There are no measurements of mechanisms yet.</p>"
+    items = "".join(
+        f"<li>{_file(str(m['path']))}: {html.escape(str(m['claim']))}, {html.escape(str(m['measure']))}, "
+        f"{len(m.get('seeds') or [])} seeds{', exploratory' if m.get('exploratory') else ''}</li>"
+        for m in found
+    )
+    head = f"<summary><code>results/mechanisms</code>, {len(found)} measurements on drawn faces</summary>"
+    return f'<details id="mechanisms">{head}<ul>{items}</ul></details>'

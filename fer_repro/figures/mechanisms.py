@@ -77,15 +77,16 @@ def overview(records: Sequence[Mapping[str, Any]]) -> Figure:
     """Draw all judged effects on one scale: each divided by the half-width of its own interval.
 
     Beyond +1 the interval excludes no effect, as the claim has it; beyond -1 the other way. The colour is that of
-    :func:`fer_repro.claims.judgement`; exploratory measurements are hollow.
+    :func:`fer_repro.claims.judgements`; exploratory measurements are hollow.
     """
+    words = claims.judgements(records)["word"].to_dict()
     rows = []
     for record in records:
         found = claims.effect(record)
         if found is not None and np.isfinite(found["low"]):
             half = max((found["high"] - found["low"]) / 2, 1e-12)
             name = f"{record['claim']}: {record['id'].replace('-', ' ')}"
-            word = claims.judgement(record) or "undecided"
+            word = words.get(record["id"], "undecided")
             rows.append((name, found["mean"] / half, word, bool(record.get("exploratory"))))
     figure, axes = plt.subplots(figsize=(6.4, 1.0 + 0.3 * len(rows)))
     places = np.arange(len(rows))[::-1]
