@@ -430,7 +430,8 @@ answer("Q11")
 answer("Q12")
 
 # %% [markdown]
-# No network is needed to see that this is the question that moves CK+ most. Two classifiers on raw pixels, by how the
+# No network is needed to see how far this moves CK+, though for networks it was run, too ({ref}`chap-hazards`). Two
+# classifiers on raw pixels, by how the
 # frames are divided ({numref}`fig-hazard-leak`):
 
 # %%
@@ -486,8 +487,8 @@ answer("Q14")
 #
 # **Readings.** Macro, micro, weighted.
 #
-# **Why ours.** The paper's own numbers rule out two of them: recall differs from accuracy ({ref}`chap-audit`, I12).
-# What remains is macro.
+# **Why ours.** The paper's own numbers rule out two of them, if all columns of a row rest on the same predictions:
+# recall differs from accuracy ({ref}`chap-audit`, I12). What remains is macro.
 #
 # The chapter: {ref}`chap-results`.
 
@@ -578,7 +579,7 @@ votes.groupby(["model", "protocol"]).mean().map("{:.1%}".format) if len(votes) e
 # - Write every gap down, with a number, before choosing; a choice nobody sees cannot be questioned.
 # - Make each a named default, and run it otherwise: a silence that moves the result is part of the experiment.
 # - Compare on the same images; draw what another seed does beside it.
-# - On CK+ the largest silence is not in the network. It is which images were tested.
+# - On CK+ the largest silence we measured is not in the network. It is which images were tested.
 #
 # ## Quiz
 

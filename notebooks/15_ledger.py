@@ -172,7 +172,9 @@ else:
 # %% [markdown]
 # ## The runs
 #
-# Every record in the repository, the ones that do not count included.
+# Every record in the repository, the ones that do not count included. Each names the commit whose code made it. Where
+# a commit is marked as lost, the working copy that held it was gone before it was published. Its code came in with a
+# later commit, which is named; that nothing changed in between rests on our word and on a run that was repeated.
 
 # %%
 HTML(pages.runs(records))

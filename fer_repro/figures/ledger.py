@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 import pandas as pd
 
-from fer_repro import paper
+from fer_repro import paper, results
 from fer_repro.figures import VERDICTS, verdict_sign
 
 Record = Mapping[str, Any]
@@ -213,7 +213,11 @@ def _run(record: Record, why_not: str | None) -> str:
         f"accuracy {100 * test['accuracy']:.2f} % of {test['n']:,}, {record['seconds'] / 60:.0f} minutes, "
         f"best epoch {record['best_epoch']}"
     )
-    said += f", commit <code>{html.escape(commit)}</code>" if commit else ""
+    if commit:
+        later = results.LOST_COMMITS.get(str(code["commit"]))
+        said += f", commit <code>{html.escape(commit)}</code>" + (
+            f" (lost; its code came in with {later})" if later else ""
+        )
     said += f". Not counted: {html.escape(why_not)}" if why_not else ""
     return f"<li>{_file(str(record['path']))}: {said}</li>"
 
