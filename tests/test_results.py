@@ -46,29 +46,6 @@ def record(**fields: Any) -> results.Record:
         ({"dataset": "ckplus", "model": "cnn-svm"}, "ckplus/quick/cnn-svm/official-seed0.json"),
     ],
 )
-def test_the_commit_that_a_record_names_is_in_this_history_or_known_to_be_lost() -> None:
-    here = Path(results.__file__).parents[1]
-
-    def git(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(["git", "-C", str(here), *arguments], capture_output=True, text=True, check=False)
-
-    if git("rev-parse", "--is-shallow-repository").stdout.strip() != "false":
-        pytest.skip("NO HISTORY: a checkout without its commits cannot tell")
-    known = set(git("rev-list", "HEAD").stdout.split())
-    named: dict[str, str] = {}
-    for path in (here / "results").rglob("*.json"):
-        if any(part.startswith(".") for part in path.relative_to(here).parts):
-            continue
-        commit = (json.loads(path.read_text(encoding="utf-8")).get("code") or {}).get("commit")
-        if commit:
-            named[commit] = path.relative_to(here).as_posix()
-    assert named
-    lost = set(results.LOST_COMMITS)
-    assert {c: named[c] for c in named.keys() - known - lost} == {}
-    assert lost <= named.keys() - known  # what is no longer needed goes
-    assert all(any(c.startswith(later) for c in known) for later in results.LOST_COMMITS.values())
-
-
 def test_a_record_has_one_place(fields: dict[str, Any], path: str, tmp_path: Path) -> None:
     assert results.path_of(record(**fields), tmp_path) == tmp_path / path
     assert results.write(record(**fields), tmp_path) == tmp_path / path
@@ -259,3 +236,26 @@ def test_an_unknown_recipe_lists_the_names_there_are() -> None:
 def test_a_recipe_is_frozen() -> None:
     with pytest.raises(AttributeError):
         get("quick").size = 64  # type: ignore[misc]
+
+
+def test_the_commit_that_a_record_names_is_in_this_history_or_known_to_be_lost() -> None:
+    here = Path(results.__file__).parents[1]
+
+    def git(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(["git", "-C", str(here), *arguments], capture_output=True, text=True, check=False)
+
+    if git("rev-parse", "--is-shallow-repository").stdout.strip() != "false":
+        pytest.skip("NO HISTORY: a checkout without its commits cannot tell")
+    known = set(git("rev-list", "HEAD").stdout.split())
+    named: dict[str, str] = {}
+    for path in (here / "results").rglob("*.json"):
+        if any(part.startswith(".") for part in path.relative_to(here).parts):
+            continue
+        commit = (json.loads(path.read_text(encoding="utf-8")).get("code") or {}).get("commit")
+        if commit:
+            named[commit] = path.relative_to(here).as_posix()
+    assert named
+    lost = set(results.LOST_COMMITS)
+    assert {c: named[c] for c in named.keys() - known - lost} == {}
+    assert lost <= named.keys() - known  # what is no longer needed goes
+    assert all(any(c.startswith(later) for c in known) for later in results.LOST_COMMITS.values())
