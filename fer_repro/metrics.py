@@ -18,8 +18,9 @@ Arguments that many functions here share:
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import permutations
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -459,6 +460,19 @@ def rank_agreement(first: ArrayLike, second: ArrayLike) -> float:
     if x.shape != y.shape or x.size < 2:
         raise ValueError(f"wanted two lists of the same methods, two or more, got {x.size} and {y.size}")
     return float(stats.kendalltau(x, y).statistic)
+
+
+def rank_test(methods: int) -> Callable[[float], float]:
+    """Return the exact two-sided p-value of Kendall's τ between two orders of ``methods`` methods, as a function of τ.
+
+    Counted over all orders, so for a handful of methods: with four even the same order has p = 2/24.
+    """
+    if not 2 <= methods <= 8:
+        raise ValueError(f"methods: wanted 2 to 8, whose orders can be counted, got {methods}")
+    i, j = np.triu_indices(methods, 1)
+    orders = np.array(list(permutations(range(methods))))
+    taus = np.abs(np.sign(orders[:, i] - orders[:, j]).mean(1))
+    return lambda tau: float((taus >= abs(tau) - 1e-9).mean())
 
 
 # --------------------------------------------------------------------------------------------------------------------

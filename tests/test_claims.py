@@ -302,6 +302,8 @@ def test_imbalance_is_judged_from_real_runs_once_they_are_there():
 def test_rank_agreement_with_the_paper():
     found = claims.rank_agreement(_all_fer()).set_index(["table", "metric"])
     assert found.loc[("II", "accuracy"), "tau"] == pytest.approx(1.0)
+    assert found.loc[("II", "accuracy"), "p"] == pytest.approx(2 / 120)
+    assert (found["low"] <= found["tau"]).all() and (found["tau"] <= found["high"]).all()
     assert claims.rank_agreement([]).empty
 
 

@@ -333,6 +333,14 @@ def test_spread_over_seeds():
         metrics.spread([])
 
 
+def test_the_exact_test_of_an_order_is_scipys():
+    for order in ([1, 2, 3, 4], [2, 1, 3, 4], [4, 2, 3, 1], [1, 2, 3, 4, 5], [3, 1, 2, 5, 4]):
+        found = stats.kendalltau(range(len(order)), order, method="exact")
+        assert metrics.rank_test(len(order))(found.statistic) == pytest.approx(found.pvalue)
+    with pytest.raises(ValueError, match="2 to 8"):
+        metrics.rank_test(12)
+
+
 def test_rank_agreement():
     assert metrics.rank_agreement([1, 2, 3, 4], [10, 20, 30, 40]) == pytest.approx(1)
     assert metrics.rank_agreement([1, 2, 3, 4], [10, 20, 40, 30]) == pytest.approx((5 - 1) / 6)
