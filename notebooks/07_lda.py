@@ -310,8 +310,7 @@ figures.show(
     caption="Held-out faces in the first two directions of PCA (left) and LDA (right), fitted on training images: of "
     "their pixels (above) and of the trained network's attended features (below). Large marks are class means.",
     alt="Four scatter plots of seven classes. For pixels, PCA shows one cloud with all means in the middle, LDA moves "
-    "classes apart. For the network's features, both look much alike: an expression or two stand apart and the others "
-    "lie along a line.",
+    "classes apart. For the trained network's features, both set some expressions apart and leave others together.",
 )
 
 # %%
@@ -376,14 +375,14 @@ lost = {
     for n in spaces
 }
 d = lost["trained network"]
-verdict = "more than which faces were held out explains" if d.low * d.high > 0 else "and that may be chance"
+verdict = "more than which faces were held out explains" if d.low * d.high > 0 else "which may be chance"
 figures.say(
     f"To the nearest mean, LDA's {most} directions are worth more than all dimensions with "
     f"{sum(six[n, 'LDA'] > everything[n] for n in spaces)} of {len(spaces)} kinds of features: LDA drops directions in "
     "which classes do not differ, and rescales the rest so that every class is about as wide as high. To a linear "
     f"classifier on the trained network's features, going from {spaces['trained network'][0].shape[1]} dimensions to "
-    f"{most} makes {100 * d.estimate:+.1f} points (95 % interval {100 * d.low:+.1f} to {100 * d.high:+.1f}), "
-    f"{verdict}."
+    f"{most} changes accuracy by {100 * d.estimate:+.1f} points (95 % interval {100 * d.low:+.1f} to "
+    f"{100 * d.high:+.1f}), {verdict}."
 )
 
 # %% tags=["remove-input"]
@@ -521,7 +520,7 @@ figures.say(
 common = ProjectionLayer(*model.lda.weight.shape, shared=True)
 common.fit(torch.from_numpy(x_train), torch.from_numpy(y_train))
 figures.say(
-    f"With one projection for all rows the nearest mean gets {100 * through(common):.1f} % of the held-out faces right, "
+    f"With one projection for all rows the nearest mean gets {100 * through(common):.1f} % of held-out faces right, "
     f"with one for each row, fitted at the same moment, {100 * through(again):.1f} %. One seed, and a network that "
     "learned with the second kind: what either costs a network trained with it is in the chapter on open questions, "
     "{ref}`Q9 <question-q9>`. Why rows become alike is asked in the chapter on {ref}`attention <chap-attention>`."
