@@ -65,7 +65,7 @@ figures.header_card(
 # and a fully connected layer with softmax (Fig. 2). It is trained in mini-batches (Fig. 1) with softmax and center
 # loss. Table I removes three of the modules, one at a time, and Tables II and III each compare with four other methods
 # {cite:p}`jayaraman2024improved`. Together these are five: where text, abstract and Table II have DSCNN-LSTM, Table III
-# has a row CNN-SVM, with the very numbers that the text gives for DSCNN-LSTM (I4).
+# has a row CNN-SVM, and it is from that row that the text takes its margin in accuracy over DSCNN-LSTM (I4).
 #
 # ## What it leaves out
 #
@@ -206,8 +206,8 @@ figures.say(
 # | CNN-SVM | seven layers and a fully connected one, trained with softmax; on its features a linear SVM |
 #
 # CNN-SVM is here for Table III's sake alone, since nobody can tell which of the two names its row was run under (I4).
-# Of ACNN-LSTM's candidates ours is the one whose abbreviation the paper explains. Attention over the LSTM's steps, the
-# reading of the authors' earlier network, would differ from our BiLSTM with attention mainly in its direction.
+# Of ACNN-LSTM's candidates ours is the one whose abbreviation the paper explains. Attention over the LSTM's steps, as
+# in the authors' earlier network, would be much like the first half of the proposed network, read in one direction.
 
 # %%
 figures.show_source(baselines.RecurrentBaseline.forward, fold=True)
@@ -355,11 +355,11 @@ figures.show(
 # %%
 head, begun, end = (100 * rows[k]["val_accuracy"] for rows, k in ((warm, -1), (full, 0), (full, -1)))
 figures.say(
-    f"Validation accuracy is {head:.0f} % with the warm-up head, {begun:.0f} % after the first epoch with LDA and the new "
-    f"head, and {end:.0f} % at the end, {end - head:+.0f} points from the warm-up head's. "
+    f"Validation accuracy is {head:.0f} % with the warm-up head, {begun:.0f} % after the first epoch with LDA and the "
+    f"new head, and {end:.0f} % at the end, {end - head:+.0f} points from the warm-up head's. "
     + (
-        "In so few epochs the exchange has not paid; whether it does in a full run is a question for the chapter on "
-        "{ref}`results <chap-results>`."
+        "In so few epochs the exchange has not paid: what LDA and a head begun anew cost is not yet won back. A full "
+        "run has more epochs on both sides of the line."
         if end < head
         else "So even in a few epochs the new head has caught up with the one it replaced."
     )
