@@ -507,7 +507,7 @@ if record:
             "So what this page shows is what attention *can* learn when it is shown the occluder, and not what it does "
             "of itself."
             if less < len(bar)
-            else "So the fall on this page is not only a matter of training on the bar."
+            else "So it takes no training on the bar for that."
         )
     )
 
