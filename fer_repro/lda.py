@@ -77,7 +77,7 @@ class LinearDiscriminantProjection:
         is at most C - 1, and no further direction exists: asking for more is an error (Q9; the paper asks for 7 of 7).
     shrinkage : float
         Q9: the share of S_w's mean eigenvalue put on its diagonal. It decides directions in which a singular S_w has no
-        spread at all; on a regular S_w it is below rounding.
+        spread at all, damps those whose spread is about as small, and is negligible only well above it.
     within : {"sum", "priors"}
         Q9, see :func:`scatter_matrices`.
 

@@ -30,8 +30,11 @@ import scipy.linalg
 import torch
 from sklearn.decomposition import PCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
-from fer_repro import classroom, figures, lda, network, recipe, training
+from fer_repro import claims, classroom, figures, lda, metrics, network, recipe, training
 from fer_repro.figures import lda as pictures
 from fer_repro.lda import LinearDiscriminantProjection, ProjectionLayer, scatter_matrices
 
@@ -61,19 +64,26 @@ figures.header_card(
 # ## What the paper says
 #
 # The attention's output has more dimensions than it should. Linear discriminant analysis (LDA {cite:p}`fisher1936use`)
-# reduces it to as many dimensions as there are expressions, seven, and keeps what separates them (C-LDA). Its steps
-# are: the mean of each class and of all (Eqs 8, 9), the covariance of each class (Eq. 10), the scatter between and
-# within classes (Eqs 11, 12), and the eigenvectors of $S_W^{-1}S_B$, on which the features are projected
+# reduces it to as many dimensions as there are expressions, seven, and keeps what separates them (C-LDA). It is
+# chosen because it does two things at once, "both dimensionality reduction and classification". Its steps are: the
+# mean of each class and of all (Eqs 8, 9), the covariance of each class (Eq. 10), the scatter between and within
+# classes (Eqs 11, 12), and the eigenvectors of $S_W^{-1}S_B$, on which the features are projected
 # {cite:p}`jayaraman2024improved`.
 #
 # ## What it leaves out
 #
 # **Q9**
-# : *How many directions?* Seven are asked for where only six exist (I18). *Which means?* Eq. 8 calls them $S_i$ and
-#   has $x_{ij}\cdot x_{ij}$ under the sum; Eqs 9 to 11 call them $m_i$ (I22). *Which weights?* Eq. 11 weighs each
+# : *How many directions?* Seven are asked for where only six exist (I18). The kinder reading is that LDA as a
+#   *classifier* is meant: it gives one linear score a class, and of those there are seven. But the steps end with
+#   projection vectors, and the network has a softmax of its own to classify. *Which means?* Eq. 8 calls them $S_i$
+#   and has $x_{ij}\cdot x_{ij}$ under the sum; Eqs 9 to 11 call them $m_i$ (I22). *Which weights?* Eq. 11 weighs each
 #   class by its share $p_i$, Eq. 12 does not. *On which features, and when* is it fitted, since they change while the
 #   network learns? *What gradient passes* a projection that comes out of an eigenproblem? And what if $S_W$ has no
 #   inverse?
+#
+# One letter has three meanings in the paper (I22, too): $C$ with an index is a class's center in Eqs 2 to 4, and its
+# covariance in Eq. 10; without one, it is the number of classes. Here $C_i$ is a covariance and $C$ the number of
+# classes; centers are left to the chapter on {ref}`center loss <chap-center-loss>`.
 #
 # ## The equations beside the code
 #
@@ -92,7 +102,7 @@ figures.header_card(
 #
 # | symbol | meaning | in the code |
 # |---|---|---|
-# | $x_{ij}$ | feature $j$ of class $i$, $D$ numbers | `x[y == i]` |
+# | $x_{ij}$ | feature vector of the $j$-th image of class $i$, $D$ numbers | `x[y == i]` |
 # | $N_i,\ p_i$ | images of class $i$, and their share | `n`, `p` |
 # | $m_i,\ m$ | mean of class $i$, and of all | `means`, `m` |
 # | $C_i$ | covariance of class $i$, $D\times D$ | `covariance` |
@@ -118,7 +128,9 @@ figures.show_source(LinearDiscriminantProjection.fit, name="code-lda-fit")
 # %% [markdown]
 # A word on `ridge`: where $S_W$ is singular, there are directions in which the training images of a class do not
 # differ at all, and {eq}`eq-lda-eigen` has no finite answer. A millionth of the mean eigenvalue on the diagonal
-# decides them, and is far below rounding of single precision everywhere else.
+# decides them. That is negligible only where all eigenvalues of $S_W$ lie well above a millionth of their mean:
+# directions with less spread within classes than that are damped, however well they separate. How many those are in
+# a trained network is counted below.
 #
 # ## A direction by hand
 #
@@ -267,10 +279,11 @@ y_train, y_held = train_images.labels.numpy(), held_images.labels.numpy()
 # %%
 torch.manual_seed(seed)
 fresh = network.build("proposed", len(faces.classes), size, **width)
+x_train, x_held = attended(model, train_images), attended(model, held_images)
 spaces = {
     "pixels": [i.pixels.flatten(1).numpy()[:, :: max(1, (size // 16) ** 2)] for i in (train_images, held_images)],
     "untrained network": [attended(fresh, i).mean(1) for i in (train_images, held_images)],
-    "trained network": [attended(model, i).mean(1) for i in (train_images, held_images)],
+    "trained network": [x_train.mean(1), x_held.mean(1)],
 }
 
 # %% [markdown]
@@ -297,8 +310,7 @@ figures.show(
     caption="Held-out faces in the first two directions of PCA (left) and LDA (right), fitted on training images: of "
     "their pixels (above) and of the trained network's attended features (below). Large marks are class means.",
     alt="Four scatter plots of seven classes. For pixels, PCA shows one cloud with all means in the middle, LDA moves "
-    "classes apart. For the network's features, both look much alike: an expression or two stand apart and the others "
-    "lie along a line.",
+    "classes apart. For the trained network's features, both set some expressions apart and leave others together.",
 )
 
 # %%
@@ -311,48 +323,113 @@ rows = [
 ]
 kept = pd.DataFrame(rows)
 chance = np.bincount(y_held).max() / len(y_held)
+six = kept[kept["directions"] == most].set_index(["features", "method"])["accuracy"]
 figures.show(
     lambda: pictures.separation(kept, chance),
     name="fig-lda-kept",
-    caption="Held-out faces given to the nearest class mean, by the number of directions kept. LDA brings most where "
-    "features were not made for the task; a trained network has already put what separates the classes into the "
-    "directions of greatest variance, where PCA finds it too.",
-    alt="Three charts with two rising lines each, for pixels, an untrained and a trained network. LDA lies above PCA "
-    "for most numbers of directions, and the lines are closest for the trained network.",
+    caption="Held-out faces given to the nearest class mean, by the number of directions kept. The distance between "
+    "the lines is what knowing the classes is worth to a projection of that size.",
+    alt=f"Three charts with two lines each over the number of directions. With all {most}, LDA and PCA stand at "
+    + "; ".join(f"{100 * six[n, 'LDA']:.0f} and {100 * six[n, 'PCA']:.0f} % ({n})" for n in spaces)
+    + ".",
 )
 
+# %% [markdown]
+# The nearest mean is a poor judge of *all* dimensions, since it takes each for as telling as any other. A linear
+# classifier that learns its own weights (logistic regression, features standardised) is a fairer one. It says whether
+# anything that could be used is lost on the way to LDA's directions:
+
+
 # %%
-six = kept[kept["directions"] == most].set_index(["features", "method"])["accuracy"]
+def linear(x, z):
+    return make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000)).fit(x, y_train).predict(z)
+
+
+said = {(n, "all"): linear(*xz) for n, xz in spaces.items()}
+said |= {(n, "LDA"): linear(*projected[n]["LDA"]) for n in spaces}
 everything = {n: pictures.nearest_mean(x, y_train, z, y_held) for n, (x, z) in spaces.items()}
+
+# %%
+percent = [f"PCA, {most}", f"LDA, {most}", "all", f"linear, LDA, {most}", "linear, all"]
 figures.table(
     pd.DataFrame(
         {
             "features": list(spaces),
             "dimensions": [x.shape[1] for x, _ in spaces.values()],
-            f"PCA, {most} directions": [100 * six[n, "PCA"] for n in spaces],
-            f"LDA, {most} directions": [100 * six[n, "LDA"] for n in spaces],
-            "all dimensions": [100 * everything[n] for n in spaces],
+            percent[0]: [100 * six[n, "PCA"] for n in spaces],
+            percent[1]: [100 * six[n, "LDA"] for n in spaces],
+            percent[2]: [100 * everything[n] for n in spaces],
+            percent[3]: [100 * (said[n, "LDA"] == y_held).mean() for n in spaces],
+            percent[4]: [100 * (said[n, "all"] == y_held).mean() for n in spaces],
         }
     ),
     name="tab-lda-kept",
-    caption=f"Accuracy (%) of the nearest class mean on {len(y_held)} held-out faces, after projection and with all "
-    "dimensions. One seed, an illustration.",
-    formats=dict.fromkeys((f"PCA, {most} directions", f"LDA, {most} directions", "all dimensions"), "{:.1f}"),
+    caption=f"Accuracy (%) on {len(y_held)} held-out faces after projection on {most} directions and with all "
+    "dimensions: of the nearest class mean, and (*linear*) of logistic regression. One seed, an illustration.",
+    formats=dict.fromkeys(percent, "{:.1f}"),
+)
+
+# %%
+lost = {
+    n: metrics.paired_differences(y_held, said[n, "all"], said[n, "LDA"], len(faces.classes))["accuracy"]
+    for n in spaces
+}
+d = lost["trained network"]
+verdict = "more than which faces were held out explains" if d.low * d.high > 0 else "which may be chance"
+figures.say(
+    f"To the nearest mean, LDA's {most} directions are worth more than all dimensions with "
+    f"{sum(six[n, 'LDA'] > everything[n] for n in spaces)} of {len(spaces)} kinds of features: LDA drops directions in "
+    "which classes do not differ, and rescales the rest so that every class is about as wide as high. To a linear "
+    f"classifier on the trained network's features, going from {spaces['trained network'][0].shape[1]} dimensions to "
+    f"{most} changes accuracy by {100 * d.estimate:+.1f} points (95 % interval {100 * d.low:+.1f} to "
+    f"{100 * d.high:+.1f}), {verdict}."
+)
+
+# %% tags=["remove-input"]
+record_of = {m["id"]: m for m in claims.load_mechanisms()}
+if "lda" in record_of:
+    series = record_of["lda"]["series"]
+    few, full = (np.array(series[k][-1]) for k in ("LDA", "all 256 features"))
+    figures.say(
+        f"Weightier is the chapter on {{ref}}`mechanisms <chap-mechanisms>`, with longer training, directions for each "
+        f"step by itself and {len(few)} seeds. There a linear classifier is right on {few.mean():.1f} % of the faces "
+        f"with LDA's directions and on {full.mean():.1f} % with all features, and lower with LDA in "
+        f"{(few < full).sum()} of {len(few)} seeds. "
+        + (
+            "So C-LDA is to be read with care: most of what separates the classes is kept, not all of it."
+            if few.mean() < full.mean()
+            else "So nothing is lost there that this classifier could use."
+        )
+    )
+
+# %% [markdown]
+# ### How far the ridge reaches
+#
+# The layer inside the network is fitted on the rows of the attended sequence. Along how many directions is the spread
+# within classes so small that the ridge outweighs it?
+
+# %%
+below = []
+for t in range(x_train.shape[1]):
+    spread = np.linalg.eigvalsh(scatter_matrices(x_train[:, t], y_train).S_w)
+    below.append((spread < LinearDiscriminantProjection().shrinkage * spread.mean()).mean())
+figures.say(
+    f"In the trained network's features, {np.mean(below):.0%} of the eigenvalues of $S_W$ lie below the ridge (mean "
+    f"over {len(below)} rows; from {min(below):.0%} to {max(below):.0%}). "
+    + (
+        "There the ridge does more than decide singular directions: it is a choice, and part of Q9."
+        if max(below) > 0
+        else "Here it damps hardly anything."
+    )
 )
 
 # %% [markdown]
-# With all dimensions, the nearest mean is misled by directions in which classes do not differ; LDA drops those, and
-# rescales the rest so that every class is about as wide as high. In this sense C-LDA holds: **six numbers a step keep
-# what a linear classifier can use.**
-#
 # ## When it is fitted
 #
 # Features change while the network learns, and a projection fitted once does not. What does that cost?
 
+
 # %%
-x_train, x_held = attended(model, train_images), attended(model, held_images)
-
-
 def through(layer):
     z = [layer(torch.from_numpy(x)).flatten(1).detach().numpy() for x in (x_train, x_held)]
     return pictures.nearest_mean(z[0], y_train, z[1], y_held)
@@ -390,15 +467,25 @@ figures.table(
 
 # %%
 T = model.lda.weight.shape[0]
-inputs = torch.from_numpy(x_held[:5]).requires_grad_()
-upstream = torch.randn(5, T, most, generator=torch.Generator().manual_seed(seed))
-model.lda(inputs).backward(upstream)
-difference = (inputs.grad - torch.einsum("btk,tdk->btd", upstream, model.lda.weight)).abs().max().item()
-assert difference < 1e-5
+inputs = torch.from_numpy(x_held[:1]).requires_grad_()
+upstream = torch.randn(1, T, most, generator=torch.Generator().manual_seed(seed))
+model.lda(inputs).backward(upstream)  # L is the sum of z times these numbers, so that they are its slopes
+slope, step = torch.zeros_like(inputs), 0.1
+with torch.no_grad():
+    for place in np.ndindex(*inputs.shape):
+        moved = torch.zeros_like(inputs)
+        moved[place] = step
+        slope[place] = ((model.lda(inputs + moved) - model.lda(inputs - moved)) * upstream).sum() / (2 * step)
+largest = slope.abs().max()
+difference = ((inputs.grad - slope).abs().max() / largest).item()
+formula = torch.einsum("btk,tdk->btd", upstream, model.lda.weight)
+assert difference < 1e-3
+assert (formula - slope).abs().max() < 1e-3 * largest
 assert not list(model.lda.parameters())
 figures.say(
-    f"Largest difference to {{eq}}`eq-lda-gradient`: {difference:.0e}. Trainable parameters in the layer: none; its "
-    f"{model.lda.weight.numel() + model.lda.offset.numel():,} numbers are fixed."
+    f"Moved input by input, the layer's output changes as {{eq}}`eq-lda-gradient` says: the gradient and the measured "
+    f"slopes differ by {difference:.0e} of the largest slope at most, in single precision. Trainable parameters in the "
+    f"layer: none; its {model.lda.weight.numel() + model.lda.offset.numel():,} numbers are fixed."
 )
 
 # %% [markdown]
@@ -426,9 +513,20 @@ figures.say(
 )
 
 # %% [markdown]
-# Where the rows have become alike, their projections are so too, and `lda_shared=True` would lose little. The chapter
-# on attention asks what the weights do; here it is enough that LDA gets what attention leaves.
-#
+# Where the rows are alike, one projection could serve all of them, fitted on all rows together (`lda_shared=True`).
+# On the features of this run:
+
+# %%
+common = ProjectionLayer(*model.lda.weight.shape, shared=True)
+common.fit(torch.from_numpy(x_train), torch.from_numpy(y_train))
+figures.say(
+    f"With one projection for all rows the nearest mean gets {100 * through(common):.1f} % of held-out faces right, "
+    f"with one for each row, fitted at the same moment, {100 * through(again):.1f} %. One seed, and a network that "
+    "learned with the second kind: what either costs a network trained with it is in the chapter on open questions, "
+    "{ref}`Q9 <question-q9>`. Why rows become alike is asked in the chapter on {ref}`attention <chap-attention>`."
+)
+
+# %% [markdown]
 # ## The two readings of Eq. 12
 #
 # As printed, Eq. 12 gives every class the same say in $S_W$, however rare; with priors, a class counts by its images.
@@ -475,7 +573,8 @@ figures.table(
 # ## Our decisions, and what changes if they are taken otherwise
 #
 # Q9: six directions of seven classes
-# : A seventh does not exist ({numref}`fig-lda-spectrum`).
+# : A seventh does not exist ({numref}`fig-lda-spectrum`). Read as a classifier, LDA would have seven scores; but these
+#   are linear functions of the six directions, so that nothing would be gained.
 #
 # Q9: Eq. 12 as printed, without priors (`lda_within="sum"`)
 # : {numref}`tab-lda-within`; scikit-learn and most textbooks {cite:p}`hastie2009elements` take priors.
@@ -486,14 +585,18 @@ figures.table(
 # Q9: a projection for each row (`lda_shared=False`), scaled to unit variance
 # : The scale is what batch normalisation would do next anyway.
 #
+# Q9: a ridge of a millionth of $S_W$'s mean eigenvalue
+# : It decides singular directions, and damps those whose spread within classes is about as small.
+#
 # Q9: gradient passes, none into the projection
 # : {eq}`eq-lda-gradient`.
 #
 # ## Beside the paper
 #
-# The paper has no number for LDA: Table I removes three modules, and LDA is not among them (I24). What can be said
-# without a run is that seven directions are one too many; with runs, the chapter on mechanisms compares the network
-# with and without the projection.
+# The paper has no number for LDA: no row of Table I names it (I24). What can be said without a run is that seven
+# directions are one too many. The chapter on {ref}`mechanisms <chap-mechanisms>` measures what a linear classifier
+# finds before and after the projection; a network *trained* without it is not among this book's runs. An exercise in
+# the chapter on the {ref}`network <ex-network-lda>` builds one.
 #
 # ## Take-aways
 #
@@ -501,7 +604,15 @@ figures.table(
 # - $C$ classes span $C-1$ directions, because the weighted mean takes one away.
 # - Solve $S_B v = e S_W v$; never invert $S_W$.
 # - Inside a network, LDA is a fixed linear layer: gradient passes it and leaves it as it is.
-# - A network trained with softmax does most of LDA's work itself.
+
+# %% tags=["remove-input"]
+gain = {n: 100 * (six[n, "LDA"] - six[n, "PCA"]) for n in spaces}
+before, after = gain["untrained network"], gain["trained network"]
+share = "most" if after < before / 2 else "some" if after < before else "none"
+figures.say(
+    f"- A network trained with softmax for a moment does {share} of LDA's work itself: before training, the nearest "
+    f"mean gains {before:+.1f} points by LDA over PCA, after it {after:+.1f} ({{numref}}`tab-lda-kept`)."
+)
 
 # %% [markdown]
 # ## Quiz
@@ -513,8 +624,8 @@ figures.table(
 #
 # :::{admonition} 2. All features are multiplied by an invertible matrix. What happens to the eigenvalues?
 # :class: dropdown
-# Nothing. Both scatters change alike, $A\tr S A$, and {eq}`eq-lda-eigen` has the same $e$ with $A^{-1}v$. PCA's
-# variances would change.
+# Nothing. With $x'=Ax$ both scatters change alike, $S'=A S A\tr$, and {eq}`eq-lda-eigen` has the same $e$ with
+# $v'=A^{-\mathsf{T}}v$, the inverse of the transposed matrix. PCA's variances would change.
 # :::
 #
 # :::{admonition} 3. Why must $S_W$ be singular when there are fewer images than dimensions?
@@ -617,8 +728,7 @@ overfit.round(2)
 # %% [markdown]
 # From $N - C$ dimensions on, here 93, noise is separated perfectly, and held-out images stay at chance. CK+ has some
 # 800 training frames a fold, but of some 260 sequences only, whose frames are nearly equal; its attended features
-# have 256 dimensions a row. So there LDA's training separation says nothing, and a stronger `shrinkage` is worth a
-# trial.
+# have 256 dimensions a row. So there LDA's training separation says nothing.
 #
 # ```{solution-end}
 # ```

@@ -117,10 +117,11 @@ figures.show_source(DenseLayer)
 
 # %%
 block = DenseBlock(6, growth_rate=12, num_layers=4)
-(
-    [layer.norm1.num_features for layer in block.layers] + [block.out_channels],
-    sum(p.numel() for p in block.layers[0].parameters()),
-)
+widths = [layer.norm1.num_features for layer in block.layers] + [block.out_channels]
+first_layer = sum(p.numel() for p in block.layers[0].parameters())
+assert widths == [6, 18, 30, 42, 54]
+assert first_layer == 2 * 6 + 6 * 48 + 2 * 48 + 48 * 12 * 9 == 5580
+widths, first_layer
 
 # %% [markdown]
 # ## Checked against a slow loop, and against torchvision
@@ -220,12 +221,19 @@ figures.show(
 
 # %%
 first = {name: values[:, 0].mean() for name, values in found.items()}
+uneven = {name: max(value, 1 / value) for name, value in first.items()}
+more_even = [name for name in ("dense", "summed") if uneven[name] < uneven["chain"]]
 figures.say(
     "At the first layer it is "
     + ", ".join(f"{value:.1f} times the last one's ({name})" for name, value in first.items())
-    + ". Batch normalisation keeps even the chain from fading, but its gradients differ most from layer to layer, and "
-    "with them the pace at which layers learn. Connections make them even: an early layer's maps reach the output "
-    "directly *and* through all later layers."
+    + ". Batch normalisation keeps even the chain from fading, but where gradients differ from layer to layer, so does "
+    "the pace at which layers learn. "
+    + (
+        f"Connections make them more even, not equal ({' and '.join(more_even)} against the chain): an early layer's "
+        "maps reach the output directly *and* through all later layers."
+        if more_even
+        else "Here no connection makes them more even than the chain's."
+    )
 )
 
 # %% [markdown]
@@ -249,12 +257,15 @@ kernels = [layer.conv2.weight for layer in rebuilt.block.layers]
 dead = sum(int((w.grad == 0).sum()) for w in kernels)
 outside = sum(int((w.grad[..., [0, 2]] == 0).sum()) for w in kernels)
 every = sum(p.numel() for p in rebuilt.parameters())
+square_map = Reconstruction(6, grid=(6, 6))
+square_map(torch.randn(16, 6, 6, 6))[1].square().sum().backward()
+assert all((layer.conv2.weight.grad != 0).all() for layer in square_map.block.layers)
 figures.say(
     f"{dead:,} of the block's {sum(w.numel() for w in kernels):,} weights in 3×3 kernels have a gradient of exactly "
     f"zero, {outside:,} of them in the outer columns: {dead / every:.0%} of the {every:,} parameters of the "
     f"reconstruction do nothing. "
     "They are counted in every table of this book nevertheless, since they are there. With places as the sequence "
-    "(Q6), the map is as wide as it is high, and all of them work."
+    "(Q6), the map is as wide as it is high, and every weight of these kernels has a gradient, as the cell asserts."
 )
 
 # %% [markdown]
@@ -346,18 +357,26 @@ figures.show(
     lambda: pictures.reuse_map(weights),
     name="fig-dense-reuse",
     caption="Mean size of the weights by which each layer reads each earlier map, relative to the layer's largest "
-    "(trained: mean of three seeds). Layers go on reading the input and one another: features are used again.",
+    f"(trained: mean of {len(seeds)} seeds). How much of the pattern is training's doing is said below.",
     alt="Two triangular heat maps with numbers, layers H1 to H4 downwards and sources x0 to x3 across, before and "
     "after training.",
 )
 
 # %%
 trained = weights["trained"]
+change = np.nanmax(np.abs(trained - weights["before training"]))
 figures.say(
     f"After training, the last layer reads the block's input with {trained[-1, 0]:.2f} and its direct forerunner with "
     f"{trained[-1, -1]:.2f} of its largest mean weight (before: {weights['before training'][-1, 0]:.2f} and "
-    f"{weights['before training'][-1, -1]:.2f}). With sums, it could "
-    "not tell the two apart."
+    f"{weights['before training'][-1, -1]:.2f}). No entry of the pattern has moved by more than {change:.2f}, and the "
+    f"smallest is {np.nanmin(trained):.2f} after training, {np.nanmin(weights['before training']):.2f} before. "
+    + (
+        "So this short training has hardly changed it: that a layer reads all earlier maps alike is how it began, and "
+        "no sign that it has learned to use them again."
+        if change < 0.2
+        else "So training has changed what layers read."
+    )
+    + " With sums, a layer could not tell its sources apart."
 )
 
 # %% [markdown]
@@ -425,18 +444,25 @@ dense, summed = compared.loc["dense"], compared.loc["summed"]
 less = "fewer" if dense["parameters"] < summed["parameters"] else "more"
 redundant = "less" if dense["correlation"] < summed["correlation"] else "more"
 spans = "more" if dense["independent maps"] > summed["independent maps"] else "fewer"
-gap = dense["accuracy, %"] - compared.loc["no reconstruction", "accuracy, %"]
+alone = compared.loc["no reconstruction"]
+gap, seeds_range = dense["accuracy, %"] - alone["accuracy, %"], max(dense["range"], alone["range"])
 figures.say(
     f"With {less} parameters ({dense['parameters']:,.0f} against {summed['parameters']:,.0f}), dense maps are "
     f"{redundant} alike than summed ones (correlation {dense['correlation']:.2f} against {summed['correlation']:.2f}) "
     f"and hold {spans} independent ones ({dense['independent maps']:.1f} against {summed['independent maps']:.1f}). "
-    f"For the accuracy of this page's short training the whole block changes {gap:+.1f} points against a single layer "
-    f"in its place: six numbers a row leave little to reconstruct."
+    f"In accuracy, the whole block stands {gap:+.1f} points from a single layer in its place; one and the same head "
+    f"moves by up to {seeds_range:.1f} points from seed to seed, so that "
+    + (
+        "this page cannot say whether the block helps."
+        if abs(gap) < seeds_range
+        else f"the block {'helps' if gap > 0 else 'harms'} this page's short training."
+    )
 )
 
 # %% [markdown]
 # Part of the difference is by construction: the first six maps of a dense block *are* its input, untouched. The
-# chapter on mechanisms repeats the measure on networks trained as a whole, with several seeds and intervals.
+# chapter on {ref}`mechanisms <chap-mechanisms>` repeats the measure on networks trained as a whole, with several seeds
+# and intervals.
 #
 # ## Our decisions, and what changes if they are taken otherwise
 #
@@ -449,8 +475,8 @@ figures.say(
 #
 # ## Beside the paper
 #
-# Table I gives the network without the reconstruction module; the results chapter has our run of that ablation. For
-# "reduced redundancy" there is no number in the paper to set ours beside.
+# Table I gives the network without the reconstruction module; the chapter on {ref}`results <chap-results>` has our run
+# of that ablation. For "reduced redundancy" there is no number in the paper to set ours beside.
 #
 # ## Take-aways
 #
