@@ -331,7 +331,8 @@ figures.say(
 # ## The order matters
 #
 # In the paper's order, the filter sees an image of 128×128 pixels, in which a spoilt pixel of the original is a blob,
-# 2.7 pixels wide at half its height and some 5 at its foot. Filtering first, at 48×48, meets single pixels, which a 3×3 window was made for.
+# 2.7 pixels wide at half its height and some 5 at its foot. Filtering first, at 48×48, meets single pixels, which a
+# 3×3 window was made for.
 
 # %%
 truth = preprocessing.resize(clean, 128)
@@ -538,7 +539,8 @@ assert none < 1e-4 < small < 0.1 < min(large)
 figures.table(
     pd.DataFrame({"network": felt.keys(), "change of its outputs, %": [100 * v for v in felt.values()]}),
     name="tab-pre-scale",
-    caption="What $s = 2$ instead of 1 does to the outputs of networks at the start of training, relative to their size.",
+    caption="What $s = 2$ instead of 1 does to the outputs of networks at the start of training, relative to "
+    "their size.",
     formats={"change of its outputs, %": "{:.2f}"},
 )
 
@@ -671,8 +673,8 @@ figures.show(
 #
 # Q1: $s = 1$, $\lambda = 0$, $\epsilon = 10^{-8}$, and one channel, so that $1/(3rc)$ becomes $1/(rc)$
 # : Another $s$ changes next to nothing with a CNN whose norm stands before the ReLU, if brightness is scaled with it;
-#   it does change things without feature extraction, and with `norm="none"` or `"after"` ({numref}`tab-pre-scale`). With
-#   $\lambda > 0$, faint images stay faint ({numref}`tab-pre-lambda`).
+#   it does change things without feature extraction, and with `norm="none"` or `"after"` ({numref}`tab-pre-scale`).
+#   With $\lambda > 0$, faint images stay faint ({numref}`tab-pre-lambda`).
 #
 # Q2: a 3×3 window, in the order resize, filter, normalise
 # : Filtering first removes grains better and costs detail ({numref}`fig-pre-order`).
