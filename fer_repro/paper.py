@@ -611,7 +611,8 @@ QUESTIONS = (
         4,
         "Sec. III-B, Eqs 2–4",
         "center_loss",
-        "λ and α have no values; sum over the batch or mean; which features x_i are",
+        "λ and α have no values, and Eq. 3 does not show where α enters; sum over the batch or mean; which features "
+        "x_i are",
         "center_loss.CenterLoss:alpha",
         "center_loss.CenterLoss:reduction",
     ),
@@ -693,8 +694,8 @@ QUESTIONS = (
         14,
         "Sec. IV-B",
         "preprocessing",
-        "“rotated and flipped, brightness and saturation adjusted when required”: how much, how often; the images are "
-        "grey",
+        "“rotated and flipped, brightness and saturation adjusted when required”, said of CK+: how much, how often; "
+        "whether of FER2013, too (we augment both); the images are grey",
         "augmentation",
     ),
     _question(

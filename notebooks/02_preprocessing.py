@@ -28,9 +28,10 @@ import numpy as np
 import pandas as pd
 import torch
 
-from fer_repro import augmentation, data, figures, preprocessing
+from fer_repro import augmentation, data, figures, network, preprocessing, results
 from fer_repro.data import synthetic
 from fer_repro.figures import preprocessing as pictures
+from fer_repro.figures import sensitivity
 
 figures.header_card(
     section="Sec. III-A, Eq. 1; Sec. IV-B",
@@ -58,31 +59,34 @@ figures.header_card(
 # ## What the paper says
 #
 # Images of any size are brought to 128×128 pixels. A median filter then takes out salt-and-pepper noise and leaves
-# the edges. At last, global contrast normalisation (GCN, Eq. 1) subtracts an image's mean and divides by its standard
-# deviation, so that all images come with the same contrast. Section IV-B adds that images are rotated and flipped,
-# and that brightness and saturation are adjusted "when required" {cite:p}`jayaraman2024improved`.
+# the edges; the section also counts on it against variations "such as brightness, color". At last, global contrast
+# normalisation (GCN, Eq. 1) subtracts an image's mean and divides by its standard deviation, so that all images come
+# with the same contrast. Section IV-B says of CK+ that its images are rotated and flipped, and that their brightness
+# and saturation are adjusted "when required" {cite:p}`jayaraman2024improved`.
 #
 # ## What it leaves out
 #
 # **Q1**
 # : Eq. 1 has three constants, $s$, $\lambda$ and $\epsilon$, and no value for any. It sums over three colour
-#   channels; both data sets are grey.
+#   channels; both data sets are grey (I23). With three equal channels it gives what it gives with one, as is checked
+#   below.
 #
 # **Q2**
 # : The size of the median's window is not given. Section III-A names the steps in the order resize, filter,
-#   normalise; Sections IV-E and V say that the median filter *resizes* images, which no median filter does.
+#   normalise; Sections IV-E and V say that the median filter *resizes* images, which no median filter does (I16). Nor
+#   does one act on brightness: where all pixels of a window get brighter, so does their median.
 #
 # **Q3**
 # : How 48 pixels become 128 (the interpolation) is open; so is what it means to reduce an image "through cropping".
 #   Whether the larger image helps is not asked.
 #
 # **Q14**
-# : By how much, how often and on which images augmentation acts is open. Saturation is a property of colours, and
-#   there are none.
+# : By how much, how often and on which images augmentation acts is open. The sentence stands in the section on CK+,
+#   right after its 327 labelled images; whether FER2013 is augmented is not said. Saturation is a property of colours,
+#   and there are none (I23).
 #
 # The paper measures nothing in this section: no signal-to-noise ratio, no accuracy without the filter or without GCN.
-# What follows measures the steps themselves; what they do to a network's accuracy is asked in the chapter on
-# mechanisms.
+# What follows measures the steps themselves; what they do to a network's accuracy is asked in {ref}`chap-mechanisms`.
 
 # %% [markdown]
 # ## Eq. 1 beside the code
@@ -97,20 +101,24 @@ figures.header_card(
 # |---|---|---|---|
 # | $X_{i,j,k}$ | value at row $i$, column $j$, channel $k$ | `X` | 0 to 255 |
 # | $\bar X$ | mean over the *whole* image, channels included | `total / n`, `d.mean()` | |
-# | $r, c$ | rows, columns; $3rc$ values in all, $rc$ in a grey image | `n`, `d.size` | 128, 128 |
+# | $r, c$ | rows, columns; $3rc$ values in all, $rc$ in a grey image | `n`, or within `.mean()` | 128, 128 |
 # | $s$ | the contrast that comes out | `s` (`scale`) | 1 (Q1) |
 # | $\lambda$ | keeps flat images flat | `lam` | 0 (Q1) |
 # | $\epsilon$ | smallest divisor | `eps` | $10^{-8}$ (Q1) |
 #
-# The library has the equation twice. For bytes, sums are whole numbers and thus exact, and since a grey image has
-# only 256 levels, the result is looked up in a table:
+# This $\lambda$ has nothing but its letter in common with the $\lambda$ of Eq. 4, the weight of the
+# {ref}`center loss <chap-center-loss>` (I22).
+#
+# The library has the equation three times. The first two stand side by side. For bytes, sums are whole numbers and
+# thus exact, and since a byte has only 256 values, the result is looked up in a table (`grey_levels`); other numbers
+# are computed one by one (`any_range`):
 
 # %%
 figures.show_source(preprocessing._normalize_step, name="code-gcn")
 
 # %% [markdown]
-# In training, images wait as bytes, which takes a quarter of the memory, and Eq. 1 is applied to each batch on the
-# device:
+# The third is for training, where images wait as bytes, which takes a quarter of the memory, and Eq. 1 is applied to
+# each batch on the device:
 
 # %%
 figures.show_source(preprocessing.normalize_batch, name="code-gcn-batch")
@@ -124,20 +132,28 @@ figures.show_source(preprocessing.normalize_batch, name="code-gcn-batch")
 
 # %%
 nine = np.array([[10, 10, 10], [10, 100, 10], [10, 10, 10]], dtype=np.uint8)
-preprocessing.global_contrast_normalize(nine).round(3)
+evened = preprocessing.global_contrast_normalize(nine)
+assert np.allclose(evened.ravel(), [-0.354] * 4 + [2.828] + [-0.354] * 4, atol=5e-4)
+evened.round(3)
 
 # %% [markdown]
 # A 3×3 median filter would have made all of this even: the sorted window of the middle pixel is ten eight times and
-# then a hundred, and the fifth of nine is a ten.
+# then a hundred, and the fifth of nine is a ten. But the filter leaves brightness as it is: 50 more before it are 50
+# more after it.
 
 # %%
-preprocessing.median_filter(nine)
+filtered = preprocessing.median_filter(nine)
+assert (filtered == 10).all()
+assert np.array_equal(preprocessing.median_filter(nine + 50), filtered + 50)
+filtered
 
 # %% [markdown]
 # ## Checked against slow loops
 #
-# Eq. 1 written letter by letter, with three nested sums, for a colour image, where the mean must run over the
-# channels too:
+# Eq. 1 written letter by letter, with three nested sums. It is put beside all three versions in the library: a colour
+# image, where the mean must run over the channels too; a grey image in bytes, which goes through the table; the same
+# with its one channel given three times; a faint image, where $\epsilon$ is the larger of the two and divides; and a
+# constant one, where nothing is left above the line:
 
 
 # %%
@@ -150,18 +166,40 @@ def equation_1(X, s=1.0, lam=0.0, eps=1e-8):
 
 # %%
 rng = np.random.default_rng(seed)
-color = rng.integers(0, 256, (12, 10, 3)).astype(float)
-loops = equation_1(color, s=2.0, lam=10.0)
-library = preprocessing.global_contrast_normalize(color, scale=2.0, lam=10.0)
-on_device = preprocessing.normalize_batch(torch.from_numpy(color).permute(2, 0, 1)[None], scale=2.0, lam=10.0)
+color = rng.integers(0, 256, (12, 10, 3), dtype=np.uint8)
+grey, faint = color[:, :, :1], (color[:, :, :1] % 4).astype(np.uint8)
+cases = {  # image (r, c, channels), and the constants
+    "colour": (color, {"s": 2.0, "lam": 10.0}),
+    "grey": (grey, {"s": 2.0, "lam": 10.0}),
+    "grey, three times": (np.repeat(grey, 3, axis=2), {"s": 2.0, "lam": 10.0}),
+    "faint, ε = 5": (faint, {"eps": 5.0}),
+    "constant": (np.full_like(grey, 77), {}),
+}
+
 
 # %%
-differences = {
-    "numpy": np.abs(library - loops).max(),
-    "torch": np.abs(on_device[0].permute(1, 2, 0).numpy() - loops).max(),
+def versions(image, s=1.0, lam=0.0, eps=1e-8):
+    r, c, channels = image.shape
+    numpy_form = image if channels == 3 else image[:, :, 0]
+    constants = {"scale": s, "lam": lam, "eps": eps}
+    torch_form = torch.from_numpy(image).permute(2, 0, 1)[None]
+    return {
+        "numpy, bytes": preprocessing.global_contrast_normalize(numpy_form, **constants).reshape(r, c, -1),
+        "numpy, floats": preprocessing.global_contrast_normalize(numpy_form / 1.0, **constants).reshape(r, c, -1),
+        "torch": preprocessing.normalize_batch(torch_form, **constants)[0].permute(1, 2, 0).numpy(),
+    }
+
+
+loops = {name: equation_1(image.astype(float), **constants) for name, (image, constants) in cases.items()}
+off = {
+    name: {way: np.abs(found - loops[name]).max() for way, found in versions(image, **constants).items()}
+    for name, (image, constants) in cases.items()
 }
-assert max(differences.values()) < 1e-5
-figures.say(f"Largest difference: {differences['numpy']:.1e} (numpy), {differences['torch']:.1e} (torch).")
+assert max(max(row.values()) for row in off.values()) < 1e-5
+assert np.allclose(loops["grey, three times"][:, :, :1], loops["grey"])  # I23: Eq. 1 does not feel equal channels
+assert faint.std() < 5.0
+assert not loops["constant"].any()
+pd.DataFrame(off).T.map("{:.0e}".format)
 
 # %% [markdown]
 # ## Step by step
@@ -198,8 +236,8 @@ figures.show(
 )
 
 # %% [markdown]
-# Look at the grains in the second column: enlarging has made each of them nearly three pixels wide and soft. A window
-# of 3×3 pixels is now too small for them. We come back to that below.
+# Look at the grains in the second column: enlarging has made each of them $128/48 = 2.7$ pixels wide at half its
+# height and twice as wide at its foot. A window of 3×3 pixels is now too small for them. We come back to that below.
 #
 # ## What the median filter removes, and what it costs
 #
@@ -292,8 +330,9 @@ figures.say(
 # %% [markdown]
 # ## The order matters
 #
-# In the paper's order, the filter sees an image of 128×128 pixels, in which a spoilt pixel of the original is a blob
-# 2.7 pixels wide. Filtering first, at 48×48, meets single pixels, which a 3×3 window was made for.
+# In the paper's order, the filter sees an image of 128×128 pixels, in which a spoilt pixel of the original is a blob,
+# 2.7 pixels wide at half its height and some 5 at its foot. Filtering first, at 48×48, meets single pixels, which a
+# 3×3 window was made for.
 
 # %%
 truth = preprocessing.resize(clean, 128)
@@ -471,8 +510,43 @@ figures.table(
 
 # %% [markdown]
 # We take $\lambda = 0$, the choice nearest to the paper's own words ("subtract … mean value and then divides it with
-# standard deviation"). The scale $s$ is of no consequence here: the network's first layer is linear and followed by
-# batch normalisation, which divides by the scale again.
+# standard deviation"). The scale $s$ is of hardly any consequence where a convolution comes first and batch
+# normalisation right after it, before the ReLU: that divides by the scale again, but for a small $\epsilon$ of its
+# own, which maps of tiny weight feel. So it is in our network and in all baselines. Where
+# the norm comes later or not at all (other readings of Q5), and where the CNN is removed and pixel rows go straight
+# into the LSTM (Table I), $s$ does matter. The same networks with the same weights, shown images and twice the images:
+
+# %%
+x = torch.from_numpy(preprocessing.preprocess(clean[:16], 48))[:, None]
+built = {
+    "proposed": {},
+    "proposed, the first norm without its ε": {},
+    "norm after the ReLU (Q5)": {"norm": "after"},
+    "no norm (Q5)": {"norm": "none"},
+    "no feature extraction": {"feature_extraction": False},
+}
+felt = {}
+for name, options in built.items():
+    torch.manual_seed(seed)
+    whole = network.ProposedNetwork(size=48, dropout=0.0, **options).train()
+    if "without its ε" in name:
+        whole.cnn.blocks[0].norm.eps = 1e-12
+    with torch.no_grad():
+        once, twice = (whole(scaled)[0] for scaled in (x, 2 * x))
+    felt[name] = ((twice - once).norm() / once.norm()).item()
+small, none, *large = felt.values()
+assert none < 1e-4 < small < 0.1 < min(large)
+figures.table(
+    pd.DataFrame({"network": felt.keys(), "change of its outputs, %": [100 * v for v in felt.values()]}),
+    name="tab-pre-scale",
+    caption="What $s = 2$ instead of 1 does to the outputs of networks at the start of training, relative to "
+    "their size.",
+    formats={"change of its outputs, %": "{:.2f}"},
+)
+
+# %% [markdown]
+# One thing hangs on $s$ in any network: our augmentation adds brightness *after* Eq. 1. It would have to grow with
+# $s$, or be weaker by that factor.
 
 # %% [markdown]
 # ## Does 128 hold more than 48?
@@ -529,13 +603,17 @@ figures.show(
 )
 
 # %%
+sizes = pd.Series([r["recipe"]["size"] for r in results.load_all(dataset="fer2013") if r["complete"]]).value_counts()
+runs = " and ".join(
+    f"{sizes.get(side, 0)} at {side}×{side} (`{name}`)" for side, name in ((48, "native48"), (128, "paper128"))
+)
 beyond = {name: power[25:].sum() for name, (_, power) in spectra.items()}
 figures.say(
     f"Beyond 24 cycles lie {beyond['enlarged, linear']:.2%} of the power of linearly enlarged faces, "
     f"{beyond['enlarged, nearest']:.1%} with nearest, and {beyond['drawn at 128×128']:.1%} in faces drawn at 128. "
     f"Enlarging costs {(128 / 48) ** 2:.1f} times the pixels for no information. It may still change accuracy, "
-    "since a 3×3 convolution then covers a smaller part of the face: the network differs, not the data. That is "
-    "why this book trains at both sizes (`native48`, `paper128`)."
+    "since a 3×3 convolution then covers a smaller part of the face: the network differs, not the data. So this "
+    f"book has a recipe for either size; of complete runs on FER2013, it holds {runs} by now."
 )
 
 # %% [markdown]
@@ -547,8 +625,8 @@ figures.say(
 # %% [markdown]
 # ## Augmentation
 #
-# The images are turned by up to ten degrees, half of them are mirrored, and their brightness is shifted, all on the
-# batch, on its device, with one interpolation:
+# Training images of both data sets are turned by up to ten degrees, half of them are mirrored, and their brightness is
+# shifted, all on the batch, on its device, with one interpolation:
 
 # %%
 figures.show_source(augmentation.augment, name="code-augment")
@@ -594,8 +672,9 @@ figures.show(
 # ## Our decisions, and what changes if they are taken otherwise
 #
 # Q1: $s = 1$, $\lambda = 0$, $\epsilon = 10^{-8}$, and one channel, so that $1/(3rc)$ becomes $1/(rc)$
-# : Another $s$ changes nothing behind batch normalisation. With $\lambda > 0$, faint images stay faint
-#   ({numref}`tab-pre-lambda`).
+# : Another $s$ changes next to nothing with a CNN whose norm stands before the ReLU, if brightness is scaled with it;
+#   it does change things without feature extraction, and with `norm="none"` or `"after"` ({numref}`tab-pre-scale`).
+#   With $\lambda > 0$, faint images stay faint ({numref}`tab-pre-lambda`).
 #
 # Q2: a 3×3 window, in the order resize, filter, normalise
 # : Filtering first removes grains better and costs detail ({numref}`fig-pre-order`).
@@ -607,8 +686,19 @@ figures.show(
 # saturation
 # : Brightness before Eq. 1 would be no augmentation at all.
 #
-# The chapter on open questions measures what these decisions are worth in accuracy.
-#
+# Q14: FER2013 is augmented like CK+
+# : The paper says it of CK+ only. *Otherwise:* `rotate=0.0`, `flip=0.0` and `brightness=0.0` in the recipe leave the
+#   images as they are.
+
+# %%
+figures.say(
+    "What these decisions are worth in accuracy is measured for some of them. "
+    + sensitivity.measured("Q1", "Q2", "Q3", "Q14")
+    + " The order of the steps and the interpolation are not among them: of those, this page measures what they do to "
+    "the image, and nobody yet what they do to accuracy."
+)
+
+# %% [markdown]
 # ## Beside the paper
 #
 # The paper claims (C-PRE) that the median filter and GCN give quality images: less noise, uniform contrast. It has no
@@ -639,7 +729,7 @@ figures.show(
 # :::{admonition} 3. Does the median filter change an image's size?
 # :class: dropdown
 # No. Every pixel is replaced by one value of its window; the border is continued. The paper's conclusion says
-# otherwise (I16).
+# otherwise (I16). Its brightness stays, too.
 # :::
 #
 # :::{admonition} 4. Why is the mean in Eq. 1 taken over the channels, too?

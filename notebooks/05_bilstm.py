@@ -27,11 +27,12 @@ import pandas as pd
 import torch
 from torch import nn
 
-from fer_repro import classroom, figures, preprocessing
+from fer_repro import classroom, figures, metrics, preprocessing
 from fer_repro.bilstm import BiLSTM, UngatedBiRNN, serialise, step_grid
 from fer_repro.cnn import SevenLayerCNN
 from fer_repro.data import synthetic
 from fer_repro.figures import bilstm as pictures
+from fer_repro.figures import sensitivity
 
 figures.header_card(
     section="Sec. III-C, III-D, Eqs 5–7, Fig. 3",
@@ -72,7 +73,8 @@ figures.header_card(
 #
 # **Q7**
 # : How many units; what $g$ is; and which recurrence. The text describes a gated LSTM. The equations have no gate,
-#   and no non-linearity within the recurrence (I21).
+#   and no non-linearity within the recurrence (I21). Section IV announces that "the effectiveness of LSTM parameters
+#   is shown" (C-LSTM-PARAMETERS); no table or figure shows it (I14).
 
 # %%
 figures.show(
@@ -168,7 +170,32 @@ with torch.no_grad():
     for name, weight in one.named_parameters():
         weight.fill_(0.5 if name.startswith(("w2", "w5")) else 1.0)
 one.activation = "clone"  # g left out, to see the sums
-one(torch.tensor([[[1.0], [2.0], [3.0]]]))[0, :, 0].tolist()
+sums = one(torch.tensor([[[1.0], [2.0], [3.0]]]))[0, :, 0].tolist()
+assert sums == [3.75, 6, 7.25]
+sums
+
+# %% [markdown]
+# Now an LSTM of one unit, forward, over two steps. All its input weights are 1, but $W_c = \tfrac12$; only the
+# candidate heeds the state before it, $U_c = 1$; all else is 0. The inputs are $x = (\ln 3, 0)$, since $\sigma(\ln 3) =
+# \tfrac34$ and $\tanh(\tfrac12\ln 3) = \tfrac12$.
+#
+# *Step 1.* All gates stand at 0.75 and the candidate is 0.5. There is nothing to forget yet: $c_1 = 0.75\cdot 0.5 =
+# 0.375$, and $h_1 = 0.75\tanh 0.375 = 0.269$.
+#
+# *Step 2.* With $x_2 = 0$ all gates stand at 0.5. The candidate hears of the first step through $h_1$: $\tanh 0.269 =
+# 0.263$. Half of the cell stays, and half of the candidate is written: $c_2 = 0.5\cdot 0.375 + 0.5\cdot 0.263 = 0.319$,
+# and $h_2 = 0.5\tanh 0.319 = 0.154$.
+
+# %%
+single = nn.LSTM(1, 1, batch_first=True)
+with torch.no_grad():
+    for weight in single.parameters():
+        weight.zero_()
+    single.weight_ih_l0[:, 0] = torch.tensor([1, 1, 0.5, 1])  # torch's order: input, forget, candidate, output
+    single.weight_hh_l0[2] = 1.0
+states, (_, cell) = single(torch.tensor([[[np.log(3.0)], [0.0]]], dtype=torch.float32))
+assert np.allclose([*states[0, :, 0].tolist(), cell.item()], [0.269, 0.154, 0.319], atol=5e-4)
+{"h": [round(h, 3) for h in states[0, :, 0].tolist()], "c after step 2": round(cell.item(), 3)}
 
 # %% [markdown]
 # ## Checked against slow loops
@@ -339,11 +366,17 @@ figures.show(
 
 # %%
 moved = {gate: np.mean([opened[d][gate].std(0).mean() for d in opened]) for gate in ("input", "forget", "output")}
-level = np.mean([opened[d]["forget"].mean() for d in opened])
+read = [opened["forward"]["forget"], opened["backward"]["forget"][::-1]]  # either in the order of its reading
+# what a row wrote into the cell is multiplied by the forget gate of each row read after it, unit by unit
+left = [np.stack([np.cumprod(f[t : t + 2], axis=0) for t in range(1, len(f) - 1)]) for f in read]  # (T - 2, 2, h)
+left = np.concatenate([part.swapaxes(0, 1).reshape(2, -1) for part in left], axis=1)
+(low1, half1, high1), (low2, half2, high2) = np.percentile(left, [25, 50, 75], axis=1).T
 figures.say(
     f"Over the rows of this face, a gate moves by {min(moved.values()):.2f} to {max(moved.values()):.2f} (standard "
-    f"deviation, mean over units). The forget gate stands at {level:.2f} on average, so that a row's trace halves "
-    f"within {np.log(0.5) / np.log(level):.1f} rows; without a gate, that rate would be the same on all faces and rows."
+    f"deviation, mean over units). Of what a row writes into a cell, {half1:.0%} is left there one row later, and "
+    f"{half2:.0%} two rows later. These are medians over units and rows; the middle half of them lies between "
+    f"{low1:.0%} and {high1:.0%}, and between {low2:.0%} and {high2:.0%}. Without a "
+    "gate, a unit's rate would be the same on all faces and rows."
 )
 
 # %% [markdown]
@@ -427,8 +460,7 @@ top = {name: {d: int(v.argmax()) + 1 for d, v in both.items()} for name, both in
 listed = "; ".join(f"{name}: row {d['forward']} forward, {d['backward']} backward" for name, d in top.items())
 figures.say(
     f"Strongest rows of {side}: {listed}. A row matters more to the direction that reads it *early* only if the trace "
-    f"survives; the two "
-    "directions together leave no row at the far end of both."
+    "survives."
 )
 
 # %% [markdown]
@@ -437,39 +469,54 @@ figures.say(
 
 # %%
 @torch.no_grad()
-def accuracy(network, x, y):
-    return (network(x).argmax(1) == y).float().mean().item()
+def predicted(network, x):
+    return network(x).argmax(1).cpu().numpy()
 
 
-rows = [
-    (
-        name,
-        sum(p.numel() for p in r.recurrence.parameters()),
-        100 * accuracy(r, held, y_held),
-    )
-    for name, r in readers.items()
-]
-rows.append(("no recurrence, linear", 0, 100 * accuracy(eye, x_held, y_held)))
-compared = pd.DataFrame(rows, columns=["reading", "parameters", "held-out accuracy, %"])
+right = y_held.cpu().numpy()
+said = {name: predicted(r, held) for name, r in readers.items()} | {"no recurrence, linear": predicted(eye, x_held)}
+sizes = {name: sum(p.numel() for p in r.recurrence.parameters()) for name, r in readers.items()}
+compared = pd.DataFrame(
+    [(name, sizes.get(name, 0), 100 * (answer == right).mean()) for name, answer in said.items()],
+    columns=["reading", "parameters", "held-out accuracy, %"],
+)
 margin = 196 * np.sqrt(0.25 / len(y_held))
 figures.table(
     compared,
     name="tab-bilstm-readings",
     caption=f"Readings of Q6 and Q7 on the same fixed feature maps: one seed, {len(y_held)} held-out images (about "
-    f"±{margin:.0f} points of chance), an illustration. Parameters are the recurrence's.",
+    f"±{margin:.0f} points of chance for a single accuracy), an illustration. Parameters are the recurrence's.",
     formats={"parameters": "{:,.0f}", "held-out accuracy, %": "{:.1f}"},
 )
 
 # %%
-score = compared.set_index("reading")["held-out accuracy, %"]
-shuffled = score["rows in a shuffled order"] - score["rows, LSTM both ways"]
+default = "rows, LSTM both ways"
+moves = {
+    name: metrics.paired_differences(right, said[default], answer, len(faces.classes), seed=seed)["accuracy"]
+    for name, answer in said.items()
+    if name != default
+}
+shuffled = moves["rows in a shuffled order"]
+clear = [name for name, move in moves.items() if move.low > 0 or move.high < 0]
 figures.say(
-    f"The shuffled order is the telling line. If rows from forehead to chin were a course of time from which the LSTM "
-    f"learns, any other order should cost. Here it changes accuracy by {shuffled:+.1f} points, "
+    "The shuffled order is the telling line. If rows from forehead to chin were a course of time from which the LSTM "
+    f"learns, any other order should cost. Here it changes accuracy by {100 * shuffled.estimate:+.1f} points (95 % "
+    f"interval {100 * shuffled.low:+.1f} to {100 * shuffled.high:+.1f}, paired on the same images), "
     + (
-        "which chance alone can do."
-        if abs(shuffled) < margin
-        else "more than the choice of held-out images explains; with other seeds that may differ."
+        "which the choice of held-out images alone can do. "
+        if shuffled.low <= 0 <= shuffled.high
+        else "more than the choice of held-out images explains; with other seeds that may differ. "
+    )
+    + (
+        f"The same holds for every other line of the table against *{default}*."
+        if not clear
+        else "Intervals that leave out zero: "
+        + "; ".join(
+            f"*{name}*, {100 * move.estimate:+.1f} ({100 * move.low:+.1f} to {100 * move.high:+.1f})"
+            for name, move in moves.items()
+            if name in clear
+        )
+        + f". That is one seed, and {len(moves)} comparisons of which one may err by chance."
     )
 )
 
@@ -483,14 +530,22 @@ figures.say(
 # | | decision | otherwise |
 # |---|---|---|
 # | Q6 | rows of the map, from the top (`by="rows"`) | columns or single places ({numref}`tab-bilstm-readings`) |
-# | Q7 | LSTM, 128 units each way, side by side | `cell="ungated"`: linear; `merge="equation"`: Eq. 7 with tanh |
-#
-# The chapter on open questions measures each on FER2013.
-#
+# | Q7 | an LSTM | `cell="ungated"`: Eqs 5–7, linear up to $g$ |
+# | Q7 | 128 units each way (`hidden`) | fewer: a smaller state for the same rows, and fewer parameters |
+# | Q7 | the directions side by side | `merge="equation"`: mixed by $w_4$ and $w_6$ as in Eq. 7 |
+# | Q7 | $g$ = tanh, where Eq. 7 is taken (`activation`) | none: the whole is linear; ReLU: what is negative is lost |
+
+# %%
+figures.say(
+    sensitivity.measured("Q6", "Q7")
+    + " The merging by Eq. 7 and another $g$ are options, and not among these; an exercise there adds the former."
+)
+
+# %% [markdown]
 # ## Beside the paper
 #
 # There is no number for this module in Table I: BiLSTM is the one part of the network whose removal the paper does
-# not try (I24). The baseline CNN-LSTM against CNN-BiLSTM in Tables II and III comes nearest, and the results chapter
+# not try (I24). The baseline CNN-LSTM against CNN-BiLSTM in Tables II and III comes nearest, and {ref}`chap-results`
 # has our runs of both.
 #
 # ## Take-aways
@@ -638,9 +693,9 @@ assert difference < 1e-5
 # ````
 
 # %% tags=["show-input"]
-kept = accuracy(reader, held, y_held)
-lost = accuracy(reader, held[:, :, order], y_held)
-again = accuracy(readers["rows in a shuffled order"], held, y_held)
+kept = (said[default] == right).mean()
+lost = (predicted(reader, held[:, :, order]) == right).mean()
+again = (said["rows in a shuffled order"] == right).mean()
 print(f"trained and shown in order {kept:.0%}; shown shuffled {lost:.0%}; trained and shown shuffled {again:.0%}")
 
 # %% [markdown]

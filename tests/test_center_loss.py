@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from fer_repro.center_loss import CenterLoss, center_distance, center_step
+from fer_repro.figures import center_loss as pictures
 
 
 def sample(m: int = 12, D: int = 3, C: int = 4, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -181,3 +182,18 @@ def test_shapes_that_do_not_fit_are_named(call: str, features: tuple[int, ...], 
     loss = CenterLoss(7, 2)
     with pytest.raises(ValueError, match=r"wanted features \(m, 2\) and labels \(m,\), got"):
         getattr(loss, call)(torch.zeros(features), torch.zeros(labels, dtype=torch.long))
+
+
+def test_the_chapter_measures_rays_and_classes_apart():
+    """A ray along its own direction is long, a cloud across it is flat; turning and scaling change neither."""
+    chance = torch.Generator().manual_seed(0)
+    noise = torch.randn(3, 200, 2, generator=chance, dtype=torch.float64) * torch.tensor([3.0, 0.5])  # along, across
+    angle = torch.tensor([0.0, 2.0944, 4.1888], dtype=torch.float64)
+    turn = torch.stack([angle.cos(), angle.sin(), -angle.sin(), angle.cos()], 1).view(3, 2, 2)
+    clouds = (noise + torch.tensor([12.0, 0.0])) @ turn  # (3, 200, 2): three rays that start from the origin
+    x, y = clouds.flatten(0, 1), torch.arange(3).repeat_interleave(200)
+    assert pictures.elongation(x, y) == pytest.approx(6, rel=0.1)
+    assert pictures.elongation(0.01 * x + 5, y) == pytest.approx(pictures.elongation(x, y))
+    assert pictures.nearest_mean(x, y).tolist() == [1, 1, 1]
+    mixed = torch.cat([x, -3 * x[:200]])  # of the first class, half of the faces now lie elsewhere
+    assert pictures.nearest_mean(mixed, torch.cat([y, torch.zeros(200, dtype=torch.long)]))[0] < 0.6

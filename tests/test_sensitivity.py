@@ -164,3 +164,11 @@ def test_the_tornado_is_drawn_and_an_answer_says_what_was_not_run():
     assert "not run yet: one learned query" in text
     assert "'self'" in text
     assert Reading("Q8", "x", {"query": "last"}).variant == "query=last"
+
+
+def test_a_chapter_says_which_readings_were_run():
+    said = pictures.measured("Q6", "Q7")
+    for reading in (*sensitivity.readings("Q6"), *sensitivity.readings("Q7")):
+        assert said.count(f"*{reading.words}* ({reading.question})") == 1
+    assert "Q5" not in said
+    assert "on drawn faces" in said

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fer_repro.figures import COLORS, class_color, class_marker
 
-__all__ = ["course", "lag", "one_step", "plane", "spread", "sweep"]
+__all__ = ["course", "elongation", "lag", "nearest_mean", "one_step", "plane", "spread", "sweep"]
 
 Array = NDArray[Any]
 _DASHES = ("-", "--", ":", "-.")
@@ -41,6 +41,32 @@ def spread(features: ArrayLike, labels: ArrayLike) -> dict[str, float]:
     within = float(((x - means[y]) ** 2).sum(1).mean())
     between = float(((means[y] - x.mean(0)) ** 2).sum(1).mean())
     return {"within": within, "between": between, "ratio": between / max(within, 1e-12)}
+
+
+def nearest_mean(features: ArrayLike, labels: ArrayLike) -> Array:
+    """Return, class by class, the share of its features (N, D) that lie nearest to their own class's mean (C,)."""
+    x, y = np.asarray(features, float), np.asarray(labels)
+    classes = np.unique(y)
+    means = np.stack([x[y == c].mean(0) for c in classes])
+    said = classes[((x[:, None] - means) ** 2).sum(2).argmin(1)]
+    return np.array([(said[y == c] == c).mean() if (y == c).any() else np.nan for c in range(y.max() + 1)])
+
+
+def elongation(features: ArrayLike, labels: ArrayLike) -> float:
+    """Return how far classes of the plane are drawn out in rays: their spread outwards over that across; 1 is round.
+
+    Outwards is the direction from the mean of the class means to a class's own mean; spreads are root mean squares
+    over all features (N, 2).
+    """
+    x, y = np.asarray(features, float), np.asarray(labels)
+    classes = np.unique(y)
+    means = np.stack([x[y == c].mean(0) for c in classes])
+    out = means - means.mean(0)
+    out /= np.maximum(np.linalg.norm(out, axis=1, keepdims=True), 1e-12)
+    k = np.searchsorted(classes, y)
+    d = x - means[k]
+    along = (d * out[k]).sum(1)
+    return float(np.sqrt((along**2).mean() / max(((d**2).sum(1) - along**2).mean(), 1e-12)))
 
 
 def plane(

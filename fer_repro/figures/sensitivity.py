@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from fer_repro import sensitivity
+from fer_repro import results, sensitivity
 from fer_repro.figures import COLORS
 
 _UP, _DOWN, _NEITHER = COLORS[2], COLORS[1], COLORS[7]
@@ -75,6 +75,27 @@ def answer(question: str, options: Sequence[str], done: Mapping[str, pd.DataFram
         if moves:
             lines.append(f"Taken otherwise, {where}\n: " + "; ".join(moves) + ".")
     return "\n\n".join(lines)
+
+
+def measured(*questions: str) -> str:
+    """Return MyST that says which other answers to these questions were run in the whole network, and on what.
+
+    Parameters
+    ----------
+    *questions : str
+        ``"Q6"``; each of their :func:`fer_repro.sensitivity.readings` is named once, and nothing else is.
+    """
+    runs = {
+        "on FER2013 at 48×48": results.load_all(dataset="fer2013", recipe="native48"),
+        "on drawn faces": results.load_all(dataset="synthetic", recipe="quick"),
+    }
+    found: dict[str, list[str]] = {}
+    for reading in (r for question in questions for r in sensitivity.readings(question)):
+        places = [where for where, records in runs.items() if not sensitivity.missing(records, [reading])]
+        where = " and ".join(places) + (" only" if len(places) == 1 else "") if places else "planned, not run yet"
+        found.setdefault(where, []).append(f"*{reading.words}* ({reading.question})")
+    said = "; ".join(f"{where}: {', '.join(words)}" for where, words in found.items())
+    return f"{{ref}}`chap-questions` compares runs of the whole network with the default, {said}."
 
 
 def _move(row: Any) -> str:
