@@ -467,7 +467,8 @@ ck_classes = hazards.facts()["ckplus"]["sequences_by_class"]
 # ### Q14: Augmentation
 #
 # Images are "rotated and flipped", brightness and saturation "adjusted when required": how far, how often and when is
-# open; grey images have no saturation.
+# open; grey images have no saturation. The sentence stands in the section on CK+; whether FER2013 is augmented is not
+# said. Here both are.
 #
 # **Readings.** None; once, to enlarge the set; anew in each epoch.
 #
@@ -596,8 +597,8 @@ votes.groupby(["model", "protocol"]).mean().map("{:.1%}".format) if len(votes) e
 #
 # :::{admonition} 3. Why is $s$ of Eq. 1 not among the runs?
 # :class: dropdown
-# A constant factor on all images is undone by the first batch norm; only the brightness of Q14, which is added after
-# Eq. 1, would feel it.
+# A constant factor on all images is undone by the first batch norm, up to its ε; only the brightness of Q14, which is
+# added after Eq. 1, would feel it. A network that reads the pixels themselves would, too ({ref}`chap-preprocessing`).
 # :::
 #
 # :::{admonition} 4. Two networks have the same accuracy. Can McNemar's test find a difference?
