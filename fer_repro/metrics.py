@@ -323,14 +323,18 @@ def _over_runs(generator: np.random.Generator, drawn: FloatArray) -> FloatArray:
 
     So few runs cannot be resampled: S drawn from S have only (S - 1) / S of the variance that they estimate, and badly.
     The mean is moved by a draw from Student's distribution with S - 1 degrees of freedom instead, scaled by the
-    standard error of the runs' own means: over runs alone, the interval is Student's.
+    standard error of the runs' own means: over runs alone, the interval is Student's. The draws are its R quantiles in
+    random order, so that they bring no more chance with them than they must.
     """
+    from scipy import stats  # late: half of this module's import time
+
     resamples, runs = drawn.shape
     mean = drawn.mean(1)
     if runs == 1:
         return mean
     error = drawn.mean(0).std(ddof=1) / math.sqrt(runs)
-    return np.asarray(mean + error * generator.standard_t(runs - 1, resamples))
+    quantiles = stats.t.ppf((np.arange(resamples) + 0.5) / resamples, runs - 1)
+    return np.asarray(mean + error * generator.permutation(quantiles))
 
 
 def _percentiles(values: FloatArray, confidence: float) -> tuple[float, float]:
