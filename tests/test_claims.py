@@ -274,6 +274,22 @@ def test_a_difference_that_is_not_significant_is_never_called_better():
     assert not set(percent["verdict"]) & {"reproduced", "partial", "exceeds", "within interval"}
 
 
+def test_a_percentage_whose_lead_does_not_survive_the_correction_is_not_reproduced():
+    level = dict.fromkeys(paper.TABLE_2, 0.66) | {"dscnn-lstm": 0.644, "proposed": 0.662}
+    records = _all_fer(**level)
+    pairs = [(m, "proposed") for m in ("cnn-lstm", "dscnn-lstm", "cnn-bilstm", "acnn-lstm")]
+    compared = claims.Evaluation(records).comparisons("FER", pairs, paper.METRICS)
+    luck = compared[(compared["low"] > 0) & ~compared["better"]]
+    assert len(luck)  # significant alone, and not together
+    table = _verdicts(records)
+    for row in luck.itertuples():
+        assert table.loc[f"C-PCT-FER-{row.metric}-{row.baseline}", "verdict"] not in (
+            "reproduced",
+            "partial",
+            "exceeds",
+        )
+
+
 def test_percent_statements_compare_differences():
     table = _verdicts(_all_fer(**{m: row["accuracy"] / 100 - 0.25 for m, row in paper.TABLE_2.items()}))
     row = table.loc["C-PCT-FER-accuracy-acnn-lstm"]

@@ -7,7 +7,6 @@ import signal
 import sys
 import threading
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -121,16 +120,9 @@ def test_a_cluster_without_its_package(monkeypatch: pytest.MonkeyPatch, tmp_path
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[Any]:
-    """Start a scheduler and one worker process of two threads; without Dask, skip the test and say so."""
-    try:
-        from distributed import LocalCluster
-    except ImportError:
-        reason = "pip install -e .[cluster] to run the tests of a distributed sweep"
-        with warnings.catch_warnings():
-            warnings.simplefilter("default")
-            warnings.warn(f"SKIPPED: {reason}", stacklevel=1)
-        pytest.skip(reason)
+    """Start a scheduler and one worker process of two threads."""
     import dask
+    from distributed import LocalCluster
 
     settings = {"distributed.scheduler.allowed-failures": 0, "temporary-directory": str(tmp_path / "dask")}
     with (
