@@ -224,6 +224,9 @@ counted = pd.DataFrame(
         "accuracy": evaluation.worded(ds, name, model, "accuracy"),
         "without twins": evaluation.worded_without_twins(ds, name, model),
         "F1": evaluation.worded(ds, name, model, "f1"),
+        "records": " ".join(f"{{record}}`{path}`" for path in evaluation.paths(ds, name, model)[: len(r.seeds)])
+        if ds == "FER"
+        else "in the {ref}`ledger <chap-ledger>`",
         "weights": r.records[0]["parameters"],
     }
     for (ds, name, model), r in evaluation.runs.items()
@@ -237,6 +240,7 @@ if len(counted):
         f"sequence over all {splits.FOLDS} folds. With one seed the interval holds the chance of images (persons on "
         "CK+) alone.",
         formats={"weights": "{:,.0f}"},
+        markdown=["records"],
     )
 else:
     figures.say("No full run on real data has been recorded yet.")

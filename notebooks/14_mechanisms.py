@@ -147,7 +147,8 @@ def tell(*names):
         )
         if rest:
             text += f"; what is left differs by {rest['mean']:+.1f} points ({rest['low']:.1f} to {rest['high']:.1f})"
-        lines.append(f"{text}: *{word}*{', exploratory and not counted' if record['exploratory'] else ''}.")
+        text += f": *{word}*{', exploratory and not counted' if record['exploratory'] else ''}"
+        lines.append(f"{text} ({{record}}`{record['path']}`).")
     figures.say("\n".join(lines) or "Nothing to judge is on record yet.")
 
 

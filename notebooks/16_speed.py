@@ -81,7 +81,8 @@ else:
 # %%
 figures.say(
     "\n".join(
-        f"- {{source}}`benchmarks/{name}.py`: {speed.machine(r) if r else 'not measured yet'}."
+        f"- {{source}}`benchmarks/{name}.py`: "
+        + (f"{speed.machine(r)}; {{record}}`benchmarks/{name}.json`." if r else "not measured yet.")
         for name, r in found.items()
     )
 )

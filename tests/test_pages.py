@@ -53,6 +53,9 @@ wide = pd.DataFrame({f"column number {k}": ["some words that take room"] * 2 for
 figures.table(wide, "tab-small", "A wide table.")
 
 # %%
+figures.say("What it rests on: {record}`mechanisms/lda.json`.")
+
+# %%
 figures.show_source(figures.class_color)
 """
 
@@ -75,6 +78,7 @@ ASK = {
     "formulas": "document.querySelectorAll('mjx-container svg').length",
     "pictures": "[...document.querySelectorAll('figure img')].filter(i => i.offsetWidth > 0)"
     ".map(i => [i.className, i.complete && i.naturalWidth > 0, i.alt])",
+    "records": "[...document.querySelectorAll('a[href*=\"records/\"]')].map(a => a.href)",
     "captions": "[...document.querySelectorAll('figcaption')].filter(c => c.offsetHeight > 0).length",
     "searches": "[...document.querySelectorAll('input[type=search]')].filter(i => i.offsetWidth > 0).length",
 }
@@ -90,6 +94,9 @@ def test_pages_open_without_errors_and_without_the_network(pages: list[Path], wi
         assert visit.failed == [], visit.url
         assert visit.answers["sideways"] <= 0, visit.url
     chapter = visits[0].answers
+    (leads_to,) = chapter["records"]
+    assert leads_to == (pages[1].parent / "records" / "mechanisms" / "lda.json").as_uri()
+    assert (pages[1].parent / "records" / "mechanisms" / "lda.json").is_file()
     assert chapter["formulas"] == 1
     assert chapter["pictures"] == [[f"only-{theme}", True, 'A "line" that rises and falls']]
     assert chapter["captions"] == 1

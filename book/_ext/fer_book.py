@@ -1,7 +1,8 @@
 """What this book adds to Sphinx: pictures in two themes, the library's source as pages, verdicts, MathJax from disk.
 
 Directives: ``themed-figure`` (written by ``fer_repro.figures.show``), ``drawing`` (a figure that the library draws
-while the page is built), ``findings`` (the state of the ledger). Roles: ``source``, ``verdict``, ``runtime``.
+while the page is built), ``findings`` (the state of the ledger). Roles: ``source``, ``record``, ``verdict``,
+``runtime``.
 """
 
 from __future__ import annotations
@@ -128,6 +129,20 @@ class SourceRole(SphinxRole):
         page = self.env.app.builder.get_relative_uri(self.env.docname, _source_page(place))
         anchor = f"#line-{lines.partition('-')[0]}" if lines else ""
         return [nodes.reference("", "", text, rest, refuri=page + anchor, internal=True)], []
+
+
+class RecordRole(SphinxRole):
+    """``{record}`fer2013/native48/proposed/official-seed0.json``` leads to that record, which the book carries."""
+
+    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+        from fer_repro import results
+
+        if self.env.app.builder.format != "html":
+            return [nodes.Text("record")], []
+        if not (results.root() / self.text).is_file():
+            logger.warning("no record %r in the results folder", self.text, location=self.get_location())
+        page = posixpath.relpath(f"records/{quote(self.text)}", posixpath.dirname(self.env.docname) or ".")
+        return [nodes.reference("", "", nodes.Text("record"), refuri=page, internal=True)], []
 
 
 def _source_page(place: str) -> str:
@@ -341,6 +356,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("drawing", Drawing)
     app.add_directive("findings", Findings)
     app.add_role("source", SourceRole())
+    app.add_role("record", RecordRole())
     app.add_role("verdict", VerdictRole())
     app.add_role("runtime", RuntimeRole())
     app.connect("missing-reference", link_to_library)

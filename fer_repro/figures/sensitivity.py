@@ -100,6 +100,6 @@ def measured(*questions: str) -> str:
 
 def _move(row: Any) -> str:
     sure = "" if row.significant else ", not significant"
-    return (
-        f"{row.reading}: **{100 * row.difference:+.1f}** points ({100 * row.low:+.1f} to {100 * row.high:+.1f}{sure})"
-    )
+    records = "".join(f", {{record}}`{path}`" for path in row.paths if path)
+    interval = f"{100 * row.low:+.1f} to {100 * row.high:+.1f}"
+    return f"{row.reading}: **{100 * row.difference:+.1f}** points ({interval}{sure}{records})"
