@@ -67,6 +67,8 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     shutil.copyfile(ROOT / "_config.yml", root / "_config.yml")
     (root / "notebooks").mkdir()
     (root / "notebooks" / "03_center_loss.py").write_text(CHAPTER)
+    (root / "results" / "mechanisms").mkdir(parents=True)
+    shutil.copy(ROOT / "results" / "mechanisms" / "lda.json", root / "results" / "mechanisms")
     built = book.build(root=root, echo=lambda line: None)
     assert built.html is not None
     folder = built.html
