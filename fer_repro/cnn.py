@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 
@@ -23,6 +24,7 @@ class Convolution(NamedTuple):
 CONVOLUTIONS = (Convolution(1, 32), Convolution(5, 32), Convolution(3, 32), Convolution(3, 64))  # Paper: Sec. III-C
 POOL_AFTER = (1, 2, 4)  # Q5: which convolutions a pooling follows
 NORMS = ("before", "after", "none")
+PIECE = 4096  # pixels whose 32 channels stay in a core's cache
 
 
 class ConvolutionBlock(nn.Module):
@@ -101,13 +103,10 @@ class PointwiseBlock(ConvolutionBlock):
             mean, variance = self._statistics(x, w, norm)  # of w x, per channel
             scale = norm.weight * torch.rsqrt(variance + norm.eps)
             a, d = scale * w, norm.bias - scale * mean  # norm(w x) = a x + d                              (C,)
-            extremes = torch.cat([F.max_pool2d(x, 2), -F.max_pool2d(-x, 2)], 1)  # (B, 2, H/2, W/2)
-            # the largest x where the slope rises, the smallest where it falls: a 1x1 convolution of the two
-            choice = torch.stack([a.clamp(min=0), a.clamp(max=0)], 1)[..., None, None]  # (C, 2, 1, 1)
-            # channels last, so that the 32 maps need not be turned for the next convolution
-            pooled = F.conv2d(extremes.contiguous(memory_format=torch.channels_last), choice, d)
-            pooled = pooled.permute(0, 2, 3, 1).to(kind)  # rounded before ReLU: the same number, half as many bytes
-        return F.relu(pooled).permute(0, 3, 1, 2)
+            # the largest x where the slope rises, the smallest where it falls: a product with the two
+            choice = torch.stack([a.clamp(min=0), a.clamp(max=0)])  # (2, C)
+            maps: Tensor = _AffineReLU.apply(_extremes(x), choice, d, kind)  # (B, H/2, W/2, C)
+        return maps.permute(0, 3, 1, 2)  # channels last in memory, as the next convolution wants them
 
     @staticmethod
     def _statistics(x: Tensor, w: Tensor, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
@@ -115,7 +114,8 @@ class PointwiseBlock(ConvolutionBlock):
         assert norm.running_mean is not None and norm.running_var is not None and norm.momentum is not None
         if not norm.training:
             return norm.running_mean, norm.running_var
-        v, m = torch.var_mean(x, correction=0)
+        m = x.mean()
+        v = (x - m).square().mean()  # a sixth of what var_mean takes
         with torch.no_grad():
             n = x.numel()
             norm.running_mean.lerp_(w * m, norm.momentum)
@@ -123,6 +123,56 @@ class PointwiseBlock(ConvolutionBlock):
             if norm.num_batches_tracked is not None:
                 norm.num_batches_tracked.add_(1)
         return w * m, w.square() * v
+
+
+def _extremes(x: Tensor) -> Tensor:
+    """Return the largest and the smallest pixel of each 2x2 window, (B, 1, H, W) to (B, H // 2, W // 2, 2)."""
+    if x.requires_grad:  # a tie's gradient goes to the first, as in the plain layers
+        return torch.cat([F.max_pool2d(x, 2), -F.max_pool2d(-x, 2)], 1).permute(0, 2, 3, 1)
+    x = x[:, 0, : x.shape[2] // 2 * 2, : x.shape[3] // 2 * 2]
+    high, low = (of(x[:, ::2], x[:, 1::2]) for of in (torch.maximum, torch.minimum))
+    return torch.stack(
+        [torch.maximum(high[..., ::2], high[..., 1::2]), torch.minimum(low[..., ::2], low[..., 1::2])], -1
+    )
+
+
+class _AffineReLU(torch.autograd.Function):
+    """relu(e A + d), rounded to a narrower type, and its gradients, a few images at a time.
+
+    The maps are the largest of the network: on a CPU each step over all of them goes through memory. Taken in pieces
+    that stay in the cache, product, rounding and ReLU cost about a third. The arithmetic is in the type of ``e``.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, e: Tensor, A: Tensor, d: Tensor, kind: torch.dtype) -> Tensor:
+        """Map e (B, H, W, 2), A (2, C), d (C,) to (B, H, W, C) of type ``kind``."""
+        flat = e.reshape(-1, len(A))  # (B H W, 2)
+        maps = flat.new_empty(len(flat), len(d), dtype=kind)
+        piece = PIECE if e.device.type == "cpu" else len(flat)
+        for part, into in zip(flat.split(piece), maps.split(piece), strict=True):
+            into.copy_(torch.addmm(d, part, A).clamp_(min=0))
+        ctx.save_for_backward(flat, A, maps)
+        ctx.shape = e.shape
+        return maps.view(*e.shape[:-1], len(d))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, Tensor, Tensor, None]:
+        """Map the gradient (B, H, W, C) to those of e, A and d."""
+        flat, A, maps = ctx.saved_tensors
+        g = g.reshape(maps.shape)
+        piece = 4 * PIECE if g.device.type == "cpu" else len(flat)
+        in_e = torch.empty_like(flat) if ctx.needs_input_grad[0] else None
+        ones, in_Ad = torch.ones_like(flat[:piece, :1]), A.new_zeros(len(A) + 1, A.shape[1])  # one product for A and d
+        with torch.autocast(g.device.type, enabled=False):
+            for start in range(0, len(flat), piece):
+                here = slice(start, start + piece)
+                passed = torch.ops.aten.threshold_backward(g[here], maps[here], 0).to(A.dtype)
+                e = flat[here]
+                in_Ad.addmm_(torch.cat([e, ones[: len(e)]], 1).T, passed)
+                if in_e is not None:
+                    torch.mm(passed, A.T, out=in_e[here])
+        return None if in_e is None else in_e.view(ctx.shape), in_Ad[:-1], in_Ad[-1], None
 
 
 class SevenLayerCNN(nn.Module):
@@ -174,6 +224,9 @@ class SevenLayerCNN(nn.Module):
             x = block(x)
             if number < len(self.blocks):
                 parts[f"block{number}"] = x
+        if x.requires_grad and not torch.compiler.is_compiling():
+            # what follows reads the map in another order: turned once, its gradient does not slow ReLU and pooling
+            x.register_hook(lambda g: g.contiguous(memory_format=torch.channels_last))
         return x, parts
 
     def output_size(self, size: int) -> int:

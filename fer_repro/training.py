@@ -321,7 +321,9 @@ class Trainer:
         r = self.recipe
         steps = len(epoch_batches(len(self.images["train"]), r.batch_size, 0)) * (end - begin)
         peak = r.learning_rate * (r.second_peak if stage == 2 else 1.0)
-        optimizer = torch.optim.AdamW(self.model.parameters(), lr=peak, weight_decay=r.weight_decay)
+        # one pass over all parameters, where Fabric can still clip (its scaler for 16-mixed cannot with a fused step)
+        fused = self.fabric.device.type in ("cpu", "cuda") and self.fabric._precision.precision != "16-mixed"
+        optimizer = torch.optim.AdamW(self.model.parameters(), lr=peak, weight_decay=r.weight_decay, fused=fused)
         self.module, self.optimizer = self.fabric.setup(Supervised(self.model), optimizer)
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, peak, total_steps=max(steps, 2))
         self.centers = None
