@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from fer_repro.bilstm import BiLSTM, serialise
 from fer_repro.cnn import SevenLayerCNN
 from fer_repro.densenet import FullyConnected
+from fer_repro.lda import FittedOnce
 
 
 class RecurrentBaseline(nn.Module):
@@ -80,7 +81,7 @@ class RecurrentBaseline(nn.Module):
         return sum(p.numel() for p in self.parameters())
 
 
-class SupportVectorBaseline(nn.Module):
+class SupportVectorBaseline(FittedOnce):
     """CNN-SVM: the CNN trained with softmax, whose features a linear support vector machine then classifies (Q17).
 
     ``fit_stage`` fits scikit-learn's ``LinearSVC`` (one against the rest, squared hinge) on standardised training
@@ -99,7 +100,6 @@ class SupportVectorBaseline(nn.Module):
     fits_on = "features"
     svm_weight: Tensor
     svm_bias: Tensor
-    fitted: Tensor
 
     def __init__(
         self,
@@ -119,20 +119,19 @@ class SupportVectorBaseline(nn.Module):
         self.penalty = C
         self.register_buffer("svm_weight", torch.zeros(num_classes, num_features))
         self.register_buffer("svm_bias", torch.zeros(num_classes))
-        self.register_buffer("fitted", torch.tensor(False))
 
     def forward(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Map images (B, 1, S, S) to softmax logits, or to the SVM's once it is fitted, (B, C)."""
         feature_map, parts = self.cnn(x)
         parts["feature_map"] = feature_map
         parts["features"] = features = self.head(feature_map.flatten(1))  # (B, F)
-        if self.fitted:
+        if self.ready:
             return nn.functional.linear(features.float(), self.svm_weight, self.svm_bias), parts
         return self.classifier(features), parts
 
     def fit_is_due(self, stage: int, finished: bool) -> bool:
         """Say whether the SVM is to be fitted: once, when all training is over."""
-        return stage == self.stages and finished and not bool(self.fitted)
+        return stage == self.stages and finished and not self.ready
 
     @torch.no_grad()
     def fit_stage(self, features: Tensor, labels: Tensor) -> None:
@@ -151,7 +150,7 @@ class SupportVectorBaseline(nn.Module):
         self.svm_bias.fill_(-1e4)  # a class never seen is never predicted
         self.svm_weight[svm.classes_] = coefficients.to(self.svm_weight)
         self.svm_bias[svm.classes_] = intercept.to(self.svm_bias)
-        self.fitted.fill_(True)
+        self.now_fitted()
 
     def deployed_parameters(self) -> int:
         """Count the trained weights with the SVM in place of the softmax layer, which is as large."""

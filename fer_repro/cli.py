@@ -141,6 +141,7 @@ def data_fetch(name: str, target: Path) -> None:
 @device_option
 @precision_option
 @threads_option
+@click.option("--compile/--no-compile", "compiled", default=None, help="torch.compile; on one CUDA device by default.")
 @click.option("--fresh", is_flag=True, help="Begin anew even where a killed run could be taken up.")
 @fails_clearly
 def train(
@@ -159,6 +160,7 @@ def train(
     device: str,
     precision: str,
     threads: int | None,
+    compiled: bool | None,
     fresh: bool,
 ) -> None:
     """Train one network and write its record.
@@ -190,6 +192,7 @@ def train(
                 folder=results_dir,
                 resume=not fresh,
                 progress=sys.stderr.isatty(),
+                compiled=compiled,
             )
         except FileExistsError as error:
             if len(folds) == 1:

@@ -146,7 +146,30 @@ class LinearDiscriminantProjection:
         return n
 
 
-class ProjectionLayer(nn.Module):
+class FittedOnce(nn.Module):
+    """A module whose closed-form part is fitted at a stated moment and fixed afterwards.
+
+    ``fitted`` is saved with the weights; ``ready`` says the same in Python, so that no step asks the GPU for it.
+    """
+
+    fitted: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ready = False
+        self.register_buffer("fitted", torch.tensor(False))
+
+    def now_fitted(self) -> None:
+        """Take note that the fit is done."""
+        self.fitted.fill_(True)
+        self.ready = True
+
+    def _load_from_state_dict(self, *given: Any, **more: Any) -> None:
+        super()._load_from_state_dict(*given, **more)
+        self.ready = bool(self.fitted)
+
+
+class ProjectionLayer(FittedOnce):
     """LDA inside the network: fitted on training features at a stated moment, fixed afterwards (Q9).
 
     Each step of the attended sequence has a projection of its own, since a row of the forehead and one of the mouth
@@ -165,7 +188,6 @@ class ProjectionLayer(nn.Module):
 
     weight: Tensor
     offset: Tensor
-    fitted: Tensor
     eigenvalues: Tensor
 
     def __init__(
@@ -177,7 +199,6 @@ class ProjectionLayer(nn.Module):
         self.register_buffer("weight", torch.zeros(n, num_features, num_directions))
         self.register_buffer("offset", torch.zeros(n, num_directions))
         self.register_buffer("eigenvalues", torch.zeros(n, num_directions))
-        self.register_buffer("fitted", torch.tensor(False))
 
     @torch.no_grad()
     def fit(self, features: Tensor, labels: Tensor) -> None:
@@ -202,7 +223,7 @@ class ProjectionLayer(nn.Module):
             self.weight[t, :, :n] = torch.from_numpy(W).to(self.weight)
             self.offset[t, :n] = torch.from_numpy(-lda.mean_ @ W).to(self.offset)
             self.eigenvalues[t, :n] = torch.from_numpy(lda.eigenvalues_).to(self.eigenvalues)
-        self.fitted.fill_(True)
+        self.now_fitted()
 
     def forward(self, x: Tensor) -> Tensor:
         """Project (B, T, D) to (B, T, C - 1)."""

@@ -115,7 +115,7 @@ class ProposedNetwork(nn.Module):
             attended, how = self.attention(hidden)  # (B, T, 2h)
             parts |= how
         parts["attended"] = attended
-        if not self.lda.fitted:  # stage one: Eq. 4 on the attended features themselves
+        if not self.lda.ready:  # stage one: Eq. 4 on the attended features themselves
             parts["features"] = attended.flatten(1)  # (B, T 2h)
             return self.warmup(parts["features"]), parts
         projected = self.lda(attended)  # (B, T, C - 1)
@@ -135,7 +135,7 @@ class ProposedNetwork(nn.Module):
 
     def fit_is_due(self, stage: int, finished: bool) -> bool:
         """Say whether ``fit_stage`` is wanted now: once, after the first stage (Q9)."""
-        return stage == 1 and finished and not bool(self.lda.fitted)
+        return stage == 1 and finished and not self.lda.ready
 
     def deployed_parameters(self) -> int:
         """Count what the finished network holds: trained weights and LDA's fixed ones, not the warm-up head."""

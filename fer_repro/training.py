@@ -20,6 +20,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import datetime, timezone
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -182,6 +183,15 @@ def engine(device: str = "auto", precision: str = "auto") -> Fabric:
     return fabric
 
 
+def compiles(fabric: Fabric) -> bool:
+    """Say whether training compiles the network unless told otherwise: on one CUDA device, where Triton is at hand.
+
+    There PyTorch fuses what lies between the products and captures the launches of a step as graphs. On a CPU it wants
+    a C++ compiler, takes a minute before the first step, and each step then takes nearly twice as long.
+    """
+    return fabric.device.type == "cuda" and fabric.world_size == 1 and find_spec("triton") is not None
+
+
 class Images:
     """Prepared images resident on the device as uint8: a batch is one index, and Eq. 1 runs on the batch."""
 
@@ -258,10 +268,21 @@ class Trainer:
     folder : Path or None
         For checkpoints; None keeps none.
     progress : bool
+    compiled : bool or None
+        Compile the network for training; None where it helps, see :func:`compiles`.
     """
 
-    def __init__(self, job: Job, faces: FaceDataset, fabric: Fabric, folder: Path | None, progress: bool) -> None:
+    def __init__(
+        self,
+        job: Job,
+        faces: FaceDataset,
+        fabric: Fabric,
+        folder: Path | None,
+        progress: bool,
+        compiled: bool | None = None,
+    ) -> None:
         self.job, self.recipe, self.fabric, self.folder, self.progress = job, job.recipe, fabric, folder, progress
+        self.compiled = compiles(fabric) if compiled is None else compiled
         where = {part: np.flatnonzero(faces.split == part) for part in ("train", "val", "test")}
         if job.limit is not None and job.limit < len(where["train"]):
             where["train"] = np.sort(np.random.default_rng(0).permutation(where["train"])[: job.limit])
@@ -324,7 +345,11 @@ class Trainer:
         # one pass over all parameters, where Fabric can still clip (its scaler for 16-mixed cannot with a fused step)
         fused = self.fabric.device.type in ("cpu", "cuda") and self.fabric._precision.precision != "16-mixed"
         optimizer = torch.optim.AdamW(self.model.parameters(), lr=peak, weight_decay=r.weight_decay, fused=fused)
-        self.module, self.optimizer = self.fabric.setup(Supervised(self.model), optimizer)
+        module: Any = Supervised(self.model)
+        if self.compiled:  # with dropout's chance as it is without
+            how: dict[str, Any] = {"fallback_random": True, "triton.cudagraphs": self.fabric.device.type == "cuda"}
+            module = torch.compile(module, dynamic=False, options=how)
+        self.module, self.optimizer = self.fabric.setup(module, optimizer)
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, peak, total_steps=max(steps, 2))
         self.centers = None
         state = self.loaded
@@ -374,7 +399,12 @@ class Trainer:
         """Take one step on a mini-batch.  Paper: Sec. III-B, Eq. 4: L = L_S + lambda L_C."""
         r = self.recipe
         x = augment(x, chance, rotate=r.rotate, flip=r.flip, brightness=r.brightness)
-        logits, features = self.module(x)
+        if self.compiled:
+            torch.compiler.cudagraph_mark_step_begin()  # the last step's outputs may be written over
+            with torch._dynamo.config.patch(suppress_errors=True):  # what cannot be compiled runs as it is written
+                logits, features = self.module(x)
+        else:
+            logits, features = self.module(x)
         loss = F.cross_entropy(logits.float(), y)
         center = loss.new_zeros(())
         if getattr(self.model, "center_loss", False) and r.center_weight > 0:
@@ -514,6 +544,7 @@ class Trainer:
             "precision": str(self.fabric._precision.precision),
             "processes": self.fabric.world_size,
             "threads": torch.get_num_threads(),
+            "compiled": self.compiled,
             "data": {
                 "fingerprint": self.faces["train"].fingerprint(),
                 "test_fingerprint": test.fingerprint(),
@@ -564,6 +595,7 @@ def train(
     keep: bool = True,
     resume: bool = True,
     progress: bool = False,
+    compiled: bool | None = None,
 ) -> tuple[results.Record, nn.Module]:
     """Train one network once, look at the test set once, and write the record.
 
@@ -596,6 +628,8 @@ def train(
         Take up a killed run where its last epoch ended: it ends with the same numbers.
     progress : bool
         Show a bar for each epoch.
+    compiled : bool or None
+        Train with ``torch.compile``; None on one CUDA device only, see :func:`compiles`.
 
     Returns
     -------
@@ -626,7 +660,7 @@ def train(
         if keep and what.complete and path.exists():  # finished by another process since we looked
             raise FileExistsError(f"{path} exists, and a record is never overwritten")
         faces = split_by(faces, what.protocol, seed=seed, fold=fold if what.fold is None else what.fold)
-        trainer = Trainer(what, faces, fabric, place, progress)
+        trainer = Trainer(what, faces, fabric, place, progress, compiled)
         if resume:
             trainer.resume()
         trainer.run()

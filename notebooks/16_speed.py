@@ -132,7 +132,9 @@ figures.show_source(training.keep_memory)
 # - **Images prepared once.** Resizing and the median filter do not change from epoch to epoch. They are done once and
 #   cached by the content of the images; a batch is then one index into a tensor of bytes, and Eq. 1 and the
 #   augmentation run on the whole batch.
-# - **First block in its algebraic form.** See below: exact, and the largest maps of the network are never made.
+# - **First block in its algebraic form.** See below: exact, and the largest maps of the network are never made. Those
+#   that remain are made in pieces small enough to stay in the processor's cache: product, rounding and ReLU of one
+#   piece are done before the next is begun.
 # - **Channels last.** The layout that the convolutions of CPUs and GPUs prefer.
 # - **bfloat16.** Matrix products and convolutions with 8 bits of mantissa where the processor has instructions for
 #   it; weights, sums, losses and LDA stay in float32. This rung alone changes numbers, by rounding; what that does to

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from fer_repro import cnn
 from fer_repro.cnn import CONVOLUTIONS, POOL_AFTER, Convolution, ConvolutionBlock, PointwiseBlock, SevenLayerCNN
 
 CLOSE = {"rtol": 2e-5, "atol": 2e-5}  # float32, a few sums long
@@ -199,6 +200,35 @@ def test_the_algebraic_form_computes_in_float32_under_autocast_and_rounds_once()
     assert rounded.dtype == torch.bfloat16
     assert torch.equal(rounded, exact.to(torch.bfloat16))
     assert fast.double()(x.double()).dtype == torch.float64
+
+
+@pytest.mark.parametrize("piece", [1, 7, 4096])
+def test_the_first_blocks_maps_do_not_depend_on_the_pieces_they_are_made_in(piece, monkeypatch):
+    chance = torch.Generator().manual_seed(3)
+    e, A, d, g = (torch.randn(*shape, generator=chance) for shape in ((2, 3, 5, 2), (2, 4), (4,), (2, 3, 5, 4)))
+    leaves = [v.double().requires_grad_() for v in (e, A, d)]
+    expected = torch.relu(leaves[0] @ leaves[1] + leaves[2])
+    wanted = torch.autograd.grad(expected, leaves, g.double())
+    monkeypatch.setattr(cnn, "PIECE", piece)
+    values = cnn._AffineReLU.apply(*leaves, torch.float64)
+    torch.testing.assert_close(values, expected)
+    for got, want in zip(torch.autograd.grad(values, leaves, g.double()), wanted, strict=True):
+        torch.testing.assert_close(got, want)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_extremes_are_the_same_with_and_without_a_gradient_to_the_image(shape):
+    x = torch.randn(*shape, generator=torch.Generator().manual_seed(4))[:, None]
+    torch.testing.assert_close(cnn._extremes(x), cnn._extremes(x.clone().requires_grad_()).detach(), rtol=0, atol=0)
+
+
+def test_gradients_to_the_image_are_equal():
+    plain, fast = both()
+    x = torch.randn(3, 1, 9, 8).round(decimals=1).requires_grad_()  # rounded, so that squares have ties
+    out = plain(x)
+    weight = torch.randn(out.shape)
+    wanted = torch.autograd.grad((out * weight).sum(), x)
+    torch.testing.assert_close(torch.autograd.grad((fast(x) * weight).sum(), x), wanted, rtol=1e-4, atol=1e-4)
 
 
 def test_the_algebraic_form_hands_on_maps_with_channels_last():

@@ -597,3 +597,48 @@ def test_sequences_are_scored_by_one_vote_each() -> None:
     assert found["predicted"] == [0, 0]
     assert found["accuracy"] == 0.5
     assert training.sequence_scores(faces(), np.zeros(56, np.int64), np.zeros(56)) is None
+
+
+def test_compiling_changes_nothing_beyond_rounding(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As PyTorch traces and differentiates the network ahead, without the code it would then write (slow to make)."""
+    made: list[dict[str, Any]] = []
+
+    def traced(module: Any, **given: Any) -> Any:
+        if "options" in given:  # ours; Fabric compiles anew what it has wrapped, as it was compiled before
+            made.append(given.pop("options"))
+            given["backend"] = "aot_eager"
+        return torch_compile(module, **given)
+
+    torch_compile = torch.compile
+    monkeypatch.setattr(torch, "compile", traced)
+    plain, compiled = run(compiled=False), run(compiled=True)
+    assert (plain["compiled"], compiled["compiled"]) == (False, True)
+    assert [options["triton.cudagraphs"] for options in made] == [False, False]  # a stage each, on the CPU
+    for a, b in zip(plain["curves"], compiled["curves"], strict=True):
+        assert a["train_loss"] == pytest.approx(b["train_loss"], rel=1e-3)
+        assert a["center_loss"] == pytest.approx(b["center_loss"], rel=1e-3)
+
+
+def test_the_cpu_does_not_compile_by_itself() -> None:
+    assert run()["compiled"] is False
+
+
+@pytest.mark.parametrize("name", ["proposed", "cnn-svm"])
+def test_a_loaded_network_knows_that_it_is_fitted(name: str) -> None:
+    _, model = train(
+        faces(),
+        name,
+        TINY,
+        "official",
+        device="cpu",
+        precision="32-true",
+        keep=False,
+        options=SMALL if name == "proposed" else {},
+    )
+    again = network.build(name, 4, 16, **(SMALL if name == "proposed" else {}))
+    part = again.lda if name == "proposed" else again
+    assert not part.ready
+    again.load_state_dict(model.state_dict())
+    assert part.ready and bool(part.fitted)
+    x = torch.randn(3, 1, 16, 16)
+    torch.testing.assert_close(again.eval()(x)[0], model(x)[0])
