@@ -384,7 +384,13 @@ class Evaluation:
 
     def beside(self, ds: str, model: str, metric: str) -> str:
         """Say what is shown beside and never a verdict: the leaking split, the test set without duplicates."""
-        said = []
+        said = [
+            f"{self.worded(ds, recipe, model, metric)} % by {recipe}, at {RECIPES[recipe].size}×{RECIPES[recipe].size}"
+            for recipe in VERDICT_RECIPES
+            if recipe != self.recipe_for(ds, [model])
+            and (r := self.runs.get((ds, recipe, model))) is not None
+            and len(r.seeds) >= MINIMUM_SEEDS
+        ]
         if metric == "accuracy" and ds == "CK":
             leaks = self.leaks[(self.leaks["model"] == model) & (self.leaks["dataset"] == "ckplus")]
             said += [
@@ -499,6 +505,33 @@ def _cell(claim: paper.Claim, e: Evaluation) -> Verdict:
     if contradiction:
         verdict, reason = "inconsistent in the paper", f"{contradiction} Ours: {reason}."
     return Verdict(verdict, reason, ours, low, high, recipe, tuple(e.paths(ds, recipe, model)))
+
+
+def cells(e: Evaluation) -> pd.DataFrame:
+    """Return ours for every number of Tables I to III, in each recipe that has enough seeds.
+
+    Returns
+    -------
+    DataFrame
+        ``claim, model, recipe, paper, ours, low, high`` (percent, 95 % interval), ``runs`` and ``decides``: whether the
+        verdict rests on this row. Methods compare only within one recipe.
+    """
+    rows = []
+    for claim in paper.CLAIMS:
+        if claim.kind != "cell":
+            continue
+        assert claim.dataset and claim.model and claim.metric
+        ds, model, metric = claim.dataset, claim.model, claim.metric
+        decides = e.recipe_for(ds, [model])
+        for recipe in VERDICT_RECIPES:
+            r = e.runs.get((ds, recipe, model))
+            if r is None or len(r.seeds) < MINIMUM_SEEDS:
+                continue
+            ours, interval = e.value(ds, recipe, model, metric)[0], e.interval(ds, recipe, model, metric)
+            found = (claim.id, model, recipe, claim.value, ours, *interval, len(r.records), recipe == decides)
+            rows.append(found)
+    columns = ["claim", "model", "recipe", "paper", "ours", "low", "high", "runs", "decides"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def _spread(sd: float, seeds: int) -> str:

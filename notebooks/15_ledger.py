@@ -33,6 +33,7 @@ from fer_repro.figures import results as pictures
 
 records = results.load_all()
 ledger, evaluation = claims.ledger(records), claims.Evaluation(records)
+cells = claims.cells(evaluation)
 figures.header_card(
     section="the whole paper",
     profile=profile,
@@ -148,10 +149,10 @@ HTML(pages.page(ledger))
 
 # %%
 figures.show(
-    lambda: redrawn.table_1(ledger),
+    lambda: redrawn.table_1(cells),
     name="fig-ledger-4",
     caption="Fig. 4 of the paper (Table I): recognition rate with one module removed. Points are ours, where the runs "
-    "exist.",
+    "exist; only points of one shape, which are of one recipe, compare with each other.",
     alt="Two panels of four bars for FER2013 and CK+: no feature extraction, no attention, no reconstruction, "
     "complete.",
 )
@@ -159,7 +160,7 @@ figures.show(
 # %%
 for number, metric in zip((5, 6, 7, 8), paper.METRICS, strict=True):
     figures.show(
-        lambda metric=metric: redrawn.comparison(metric, ledger),
+        lambda metric=metric: redrawn.comparison(metric, cells),
         name=f"fig-ledger-{number}",
         caption=f"Fig. {number} of the paper (Tables II and III): {paper.METRIC_NAMES[metric]}. Points are ours, where "
         f"the "

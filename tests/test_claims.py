@@ -247,7 +247,27 @@ def test_paper128_replaces_native48_once_its_seeds_are_there():
     some = _fer(accuracy=0.6) + _fer(accuracy=0.7, seeds=2, recipe="paper128")
     assert _verdicts(some).loc["C-T2-proposed-accuracy", "recipe"] == "native48"
     all_ = _fer(accuracy=0.6) + _fer(accuracy=0.7, recipe="paper128")
-    assert _verdicts(all_).loc["C-T2-proposed-accuracy", "recipe"] == "paper128"
+    row = _verdicts(all_).loc["C-T2-proposed-accuracy"]
+    assert row["recipe"] == "paper128" and row["ours"] == pytest.approx(70, abs=0.1)
+    assert row["beside"].startswith("60.0 (") and "by native48, at 48×48" in row["beside"]
+
+
+def test_cells_are_given_in_every_recipe_that_has_its_seeds_and_one_decides():
+    evaluation = claims.Evaluation(
+        _fer(accuracy=0.6)
+        + _fer(accuracy=0.7, recipe="paper128")
+        + _fer("cnn-lstm", 0.5)
+        + _fer("cnn-svm", 0.5, seeds=2)
+    )
+    rows = claims.cells(evaluation).set_index("claim")
+    both = rows.loc["C-T2-proposed-accuracy"]
+    assert list(both["recipe"]) == ["paper128", "native48"] and list(both["decides"]) == [True, False]
+    assert list(both["ours"]) == pytest.approx([70, 60], abs=0.1)
+    assert all(both["low"] < both["ours"]) and all(both["ours"] < both["high"])
+    assert rows.loc["C-T2-cnn-lstm-accuracy", "recipe"] == "native48"
+    assert not any(claim.startswith("C-T2-cnn-svm") for claim in rows.index)
+    one = evaluation.comparisons("FER", [("cnn-lstm", "proposed")], ["accuracy"])
+    assert one is not None and set(one["recipe"]) == {"native48"}  # what both have, not the better of either
 
 
 def _all_fer(**accuracies):
@@ -603,6 +623,8 @@ def _figures():
     yield lambda: redrawn.table_1(table)
     for metric in paper.METRICS:
         yield lambda metric=metric: redrawn.comparison(metric, table)
+    cells = claims.cells(claims.Evaluation(_fer() + _fer(accuracy=0.7, recipe="paper128")))
+    yield lambda: redrawn.table_1(cells)
     yield lambda: pictures.f1_excess(consistency.f1_bound())
     yield lambda: pictures.percent_readings(consistency.percent_statements())
     yield lambda: pictures.granularity(consistency.granularity())
@@ -636,6 +658,13 @@ def test_ours_stands_beside_the_papers_where_the_runs_are():
         widths = [bar.get_width() for bar in figure.axes[0].patches]
         plt.close(figure)
     assert widths == [row["accuracy"] for row in paper.TABLE_2.values()]
+    cells = claims.cells(claims.Evaluation(_fer(accuracy=0.6) + _fer(accuracy=0.7, recipe="paper128")))
+    with figures.style("light"):
+        figure = redrawn.comparison("accuracy", cells)
+        assert [len(axes.containers) for axes in figure.axes] == [3, 1]  # a point for each recipe
+        words = [text.get_text() for text in figure.legends[0].get_texts()]
+        plt.close(figure)
+    assert words == ["the paper's", "ours at 48×48, 95 % interval", "ours at 128×128, 95 % interval"]
     with pytest.raises(ValueError, match="metric: wanted"):
         redrawn.comparison("specificity")
     with pytest.raises(ValueError, match="for 3 classes"):

@@ -12,37 +12,44 @@ from matplotlib.figure import Figure
 
 from fer_repro import paper
 from fer_repro.figures import COLORS
+from fer_repro.recipe import get
 
 PAPER_COLORS = {"FER": COLORS[0], "CK": COLORS[1]}
 _NAMES = {**paper.TABLE_1_LABELS, **paper.METHOD_LABELS}
 
 
-def table_1(ledger: pd.DataFrame | None = None) -> Figure:
+Point = tuple[str, float, float, float]  # recipe, mean, and the ends of its interval
+MARKERS = {"native48": "D", "paper128": "o"}
+
+
+def table_1(ours: pd.DataFrame | None = None) -> Figure:
     """Draw Fig. 4: recognition rate with one module removed, both data sets; ours as points with intervals.
 
     Parameters
     ----------
-    ledger : DataFrame, optional
-        :func:`fer_repro.claims.ledger`; without it, or where a row has no runs, the paper's bars stand alone.
+    ours : DataFrame, optional
+        ``claim, recipe, ours, low, high``, as from :func:`fer_repro.claims.cells`, which may have a claim in several
+        recipes, or from :func:`fer_repro.claims.ledger`. Without it, or where a claim has no runs, the paper's bars
+        stand alone.
     """
     figure, panels = plt.subplots(1, 2, figsize=(6.8, 2.7), sharey=True)
     for axes, ds in zip(panels, paper.DATASETS, strict=True):
         values = {m: row[ds] for m, row in paper.TABLE_1.items()}
         names = {m: "complete" if m == "proposed" else m.replace("_", "-") for m in values}
-        ours = _ours(ledger, {m: f"C-T1-{ds}-{name}" for m, name in names.items()})
+        points = _points(ours, {m: f"C-T1-{ds}-{name}" for m, name in names.items()})
         labels = {m: paper.TABLE_1_LABELS[m].replace(" module", "").replace(" Module", "") for m in values}
-        _panel(axes, ds, values, labels, ours, "recognition rate, %")
-    _legend(figure, ledger)
+        _panel(axes, ds, values, labels, points, "recognition rate, %")
+    _legend(figure, ours)
     return figure
 
 
-def comparison(metric: str, ledger: pd.DataFrame | None = None) -> Figure:
+def comparison(metric: str, ours: pd.DataFrame | None = None) -> Figure:
     """Draw Fig. 5, 6, 7 or 8: one measure of all methods on both data sets; ours as points with intervals.
 
     Parameters
     ----------
     metric : {"accuracy", "precision", "f1", "recall"}
-    ledger : DataFrame, optional
+    ours : DataFrame, optional
         As in :func:`table_1`.
     """
     if metric not in paper.METRICS:
@@ -51,18 +58,23 @@ def comparison(metric: str, ledger: pd.DataFrame | None = None) -> Figure:
     for axes, (ds, table) in zip(panels, paper.TABLES.items(), strict=True):
         values = {m: row[metric] for m, row in table.items()}
         number = len(paper.TABLE_NUMBERS[ds])
-        ours = _ours(ledger, {m: f"C-T{number}-{m}-{metric}" for m in values})
-        _panel(axes, ds, values, paper.METHOD_LABELS, ours, f"{paper.METRIC_NAMES[metric]}, %")
-    _legend(figure, ledger)
+        points = _points(ours, {m: f"C-T{number}-{m}-{metric}" for m in values})
+        _panel(axes, ds, values, paper.METHOD_LABELS, points, f"{paper.METRIC_NAMES[metric]}, %")
+    _legend(figure, ours)
     return figure
 
 
-def _ours(ledger: pd.DataFrame | None, ids: Mapping[str, str]) -> dict[str, tuple[float, float, float]]:
-    if ledger is None:
+def _points(ours: pd.DataFrame | None, ids: Mapping[str, str]) -> dict[str, list[Point]]:
+    if ours is None:
         return {}
-    rows = ledger.set_index("claim")
-    found = {m: rows.loc[id, ["ours", "low", "high"]].astype(float) for m, id in ids.items() if id in rows.index}
-    return {m: (v["ours"], v["low"], v["high"]) for m, v in found.items() if v.notna().all()}
+    known = ours.dropna(subset=["ours", "low", "high"])
+    return {
+        m: [
+            (str(r.recipe), float(r.ours), float(r.low), float(r.high))
+            for r in known[known["claim"] == id].itertuples()
+        ]
+        for m, id in ids.items()
+    }
 
 
 def _panel(
@@ -70,7 +82,7 @@ def _panel(
     ds: str,
     values: Mapping[str, float],
     labels: Mapping[str, str],
-    ours: Mapping[str, tuple[float, float, float]],
+    points: Mapping[str, list[Point]],
     what: str,
 ) -> None:
     places = np.arange(len(values))[::-1]
@@ -80,20 +92,42 @@ def _panel(
     for place, value in zip(places, values.values(), strict=True):
         axes.text(1.5, place, f"{value:.2f}", va="center", fontsize=8.5)
     for place, model in zip(places, values, strict=True):
-        if model in ours:
-            mean, low, high = ours[model]
+        mine = points.get(model, [])
+        for k, (recipe, mean, low, high) in enumerate(mine):
             axes.errorbar(
-                mean, place, xerr=[[mean - low], [high - mean]], fmt="D", color=ink, markersize=4.5, capsize=3
+                mean,
+                place + 0.3 * ((len(mine) - 1) / 2 - k),
+                xerr=[[mean - low], [high - mean]],
+                fmt=MARKERS.get(recipe, "s"),
+                color=ink,
+                markerfacecolor="none" if recipe == "paper128" else ink,
+                markersize=4.5,
+                capsize=3,
             )
     axes.set(yticks=places, xlim=(0, 102), xlabel=what, title=paper.DATASET_NAMES[ds])
     axes.set_yticklabels([labels[m] for m in values])
     axes.tick_params(axis="y", length=0)
 
 
-def _legend(figure: Figure, ledger: pd.DataFrame | None) -> None:
-    if ledger is None or ledger["ours"].notna().sum() == 0:
+def _legend(figure: Figure, ours: pd.DataFrame | None) -> None:
+    if ours is None or ours["ours"].notna().sum() == 0:
         return
     ink = plt.rcParams["axes.labelcolor"]
     bar = plt.Rectangle((0, 0), 1, 1, facecolor=COLORS[7], alpha=0.35, edgecolor=COLORS[7])
-    point = plt.Line2D([], [], marker="D", color=ink, linestyle="-", markersize=4.5)
-    figure.legend([bar, point], ["the paper's", "ours, 95 % interval"], loc="outside upper center", ncols=2)
+    shown = ours[ours["ours"].notna() & ours["claim"].str.match("C-T[123]-")]["recipe"].dropna().unique()
+    recipes = sorted(shown, key=lambda name: get(name).size)
+    lines = [
+        plt.Line2D(
+            *([], []),
+            marker=MARKERS.get(recipe, "s"),
+            color=ink,
+            markerfacecolor="none" if recipe == "paper128" else ink,
+            markersize=4.5,
+        )
+        for recipe in recipes
+    ]
+    words = [
+        "ours, 95 % interval" if len(recipes) == 1 else f"ours at {get(r).size}×{get(r).size}, 95 % interval"
+        for r in recipes
+    ]
+    figure.legend([bar, *lines], ["the paper's", *words], loc="outside upper center", ncols=1 + len(lines))
