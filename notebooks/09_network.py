@@ -552,7 +552,7 @@ units, 4 * units * (d + units + 2), target
 # %% tags=["show-input"]
 learned = build("proposed", 7, 48)
 learned.lda = torch.nn.Sequential(torch.nn.Linear(256, 6))
-learned.lda.fitted = True  # so that forward never takes the warm-up head
+learned.lda.ready = True  # so that forward never takes the warm-up head
 scores, found = learned(torch.randn(4, 1, 48, 48))
 torch.nn.functional.cross_entropy(scores, torch.arange(4)).backward()
 assert found["projected"].shape == (4, 6, 6, 1)
