@@ -534,6 +534,35 @@ def cells(e: Evaluation) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
+def sizes_compared(e: Evaluation) -> pd.DataFrame:
+    """Return what 128×128 pixels change in accuracy against 48×48, for every method that has its seeds at both (Q3).
+
+    The two recipes differ in the size alone, and the test images are the same. Three seeds are planned for both; no
+    verdict rests on this.
+
+    Returns
+    -------
+    DataFrame
+        ``dataset, model, seeds, small, large`` (percent), ``difference, low, high`` (points, 95 % interval over images,
+        or persons on CK+, and seeds), ``p``: McNemar's on FER2013, from resampled persons on CK+.
+    """
+    large, small = VERDICT_RECIPES
+    rows = []
+    for (ds, recipe, model), b in e.runs.items():
+        a = e.runs.get((ds, small, model))
+        if recipe != large or a is None or min(len(a.seeds), len(b.seeds)) < MINIMUM_SEEDS:
+            continue
+        if not np.array_equal(a.labels, b.labels):
+            continue
+        found = metrics.paired_differences(a.labels, a.predictions, b.predictions, a.classes, a.groups)["accuracy"]
+        p = found.p if a.groups is not None else metrics.mcnemar_over_seeds(a.labels, a.predictions, b.predictions)
+        means = [e.value(ds, name, model, "accuracy")[0] for name in (small, large)]
+        points = (100 * v for v in (found.estimate, found.low, found.high))
+        rows.append((ds, model, min(len(a.seeds), len(b.seeds)), *means, *points, p))
+    columns = ["dataset", "model", "seeds", "small", "large", "difference", "low", "high", "p"]
+    return pd.DataFrame(rows, columns=columns)
+
+
 def _spread(sd: float, seeds: int) -> str:
     return f"mean of {seeds} seeds, standard deviation {sd:.2f}"
 

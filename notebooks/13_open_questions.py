@@ -26,7 +26,20 @@ import numpy as np
 import pandas as pd
 import torch
 
-from fer_repro import bilstm, data, figures, hazards, lda, metrics, paper, preprocessing, results, sensitivity
+from fer_repro import (
+    bilstm,
+    claims,
+    data,
+    figures,
+    hazards,
+    lda,
+    metrics,
+    network,
+    paper,
+    preprocessing,
+    results,
+    sensitivity,
+)
 from fer_repro.figures import sensitivity as pictures
 
 figures.header_card(
@@ -244,6 +257,49 @@ answer("Q2")
 
 # %%
 answer("Q3")
+
+# %% [markdown]
+# `native48` and `paper128` differ in the size of the images and in nothing else. Where a method has its seeds at both,
+# they say what no pixel that was not there before can do:
+
+# %%
+compared = claims.sizes_compared(claims.Evaluation(results.load_all()))
+if len(compared):
+    built = {size: network.build("proposed", 7, size) for size in (48, 128)}
+    places = {size: net.cnn.output_size(size) for size, net in built.items()}
+    weights = {size: net.deployed_parameters() for size, net in built.items()}
+    figures.table(
+        pd.DataFrame(
+            {
+                "data": compared["dataset"].map(paper.DATASET_NAMES),
+                "model": compared["model"],
+                "seeds": compared["seeds"],
+                "48×48": compared["small"],
+                "128×128": compared["large"],
+                "difference, points": [
+                    f"{r.difference:+.1f} ({r.low:+.1f} to {r.high:+.1f})" for r in compared.itertuples()
+                ],
+                "p": compared["p"],
+            }
+        ),
+        name="tab-questions-sizes",
+        caption="Accuracy at both sizes, %, and their difference with its 95 % interval, on the same test images. "
+        "The p-value is McNemar's on FER2013; on CK+, one vote a sequence, persons are resampled.",
+        formats={"48×48": "{:.1f}", "128×128": "{:.1f}", "p": "{:.4f}"},
+    )
+    figures.say(
+        "\n".join(
+            f"- {paper.DATASET_NAMES[r.dataset]}, `{r.model}`: enlarging "
+            + ("raises" if r.low > 0 else "lowers" if r.high < 0 else "does not clearly change")
+            + " accuracy."
+            for r in compared.itertuples()
+        )
+        + f"\n\nAn enlarged image holds nothing new. What it changes is the network on it: {places[128]}×{places[128]} "
+        f"places of features instead of {places[48]}×{places[48]}, kernels that see a smaller part of the face, and "
+        f"{weights[128]:,} weights instead of {weights[48]:,}."
+    )
+else:
+    figures.say("Not run yet: `fer-repro sweep plans/fer2013-paper128.toml`.")
 
 # %% [markdown]
 # Grey levels by which the three interpolations differ from the linear one, on average, on drawn faces:

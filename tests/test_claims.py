@@ -266,6 +266,10 @@ def test_cells_are_given_in_every_recipe_that_has_its_seeds_and_one_decides():
     assert all(both["low"] < both["ours"]) and all(both["ours"] < both["high"])
     assert rows.loc["C-T2-cnn-lstm-accuracy", "recipe"] == "native48"
     assert not any(claim.startswith("C-T2-cnn-svm") for claim in rows.index)
+    (sizes,) = claims.sizes_compared(evaluation).itertuples()
+    assert (sizes.dataset, sizes.model, sizes.seeds) == ("FER", "proposed", 3)
+    assert sizes.difference == pytest.approx(10, abs=0.2) and sizes.low < sizes.difference < sizes.high
+    assert sizes.low > 0 and sizes.p < 0.01
     one = evaluation.comparisons("FER", [("cnn-lstm", "proposed")], ["accuracy"])
     assert one is not None and set(one["recipe"]) == {"native48"}  # what both have, not the better of either
 
