@@ -7,18 +7,21 @@ a scheduler's address, to a cluster.
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import threading
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import product
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from fer_repro import results
 from fer_repro.recipe import get as get_recipe
@@ -28,6 +31,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+PLANS = Path(__file__).resolve().parent.parent / "plans"  # of a checkout
 BLOCK = {"datasets", "recipe", "protocol", "models", "seeds", "folds", "options", "changes"}
 
 
@@ -269,6 +273,32 @@ def _on_cluster(
                 outcome = _failed(futures[future], arguments[0], time.perf_counter() - started, error)
             outcomes.append(report(outcome))
     return outcomes
+
+
+def outlook(plans: Mapping[Path, Path]) -> pd.DataFrame:
+    """Return what of the plans has run and what the rest would cost.
+
+    Parameters
+    ----------
+    plans : mapping
+        Plan files to the folders of their records.
+
+    Returns
+    -------
+    DataFrame
+        One row a plan: ``plan`` (file name), ``planned, done, left`` (runs), ``hours`` that the rest would take one run
+        after another, by what such runs took before (NaN where none has run).
+    """
+    rows = []
+    for path, root in plans.items():
+        runs = read_plan(path)
+        done, left = split_by_state(runs, root)
+        each: dict[tuple[str, str, str], list[Run]] = {}
+        for run in left:
+            each.setdefault((run.dataset, run.recipe, run.protocol), []).append(run)
+        took = [len(alike) * (mean_seconds(alike, root) or math.nan) for alike in each.values()]
+        rows.append((path.name, len(runs), len(done), len(left), sum(took) / 3600))
+    return pd.DataFrame(rows, columns=["plan", "planned", "done", "left", "hours"])
 
 
 def mean_seconds(runs: list[Run], root: Path) -> float | None:

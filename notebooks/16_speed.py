@@ -28,7 +28,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from fer_repro import cnn, figures, network, recipe, speed, training
+from fer_repro import cnn, figures, network, recipe, results, speed, sweep, training
 from fer_repro.figures import speed as pictures
 
 found = {name: speed.record(name) for name in speed.NAMES}
@@ -282,6 +282,32 @@ else:
     figures.say(
         "Not run yet: `fer-repro sweep plans/float32-native48.toml --precision 32-true --results "
         "results/benchmarks/float32`."
+    )
+
+# %% [markdown]
+# ## What has run, and what the rest would cost
+#
+# Every run that a verdict or a comparison wants is written down in a plan. What has no record is not run yet:
+
+# %%
+root = results.root()
+floats = "float32-native48.toml"  # its records stand apart: they differ in nothing that a record's name shows
+plans = {
+    path: root / "benchmarks" / "float32" if path.name == floats else root for path in sorted(sweep.PLANS.glob("*"))
+}
+if plans:
+    left = sweep.outlook(plans)
+    figures.table(
+        left,
+        name="tab-speed-plans",
+        caption="The plans, their runs, and the hours that those left would take on one core, by what such runs took "
+        "before (empty: none of that kind has run).",
+        formats={"hours": "{:.1f}"},
+    )
+    figures.say(
+        f"{left['done'].sum():,} of {left['planned'].sum():,} planned runs have their record; the rest would take "
+        f"about {left['hours'].sum():.0f} hours"
+        + (", the kinds of which none has run not counted." if left["hours"].isna().any() else ".")
     )
 
 # %% [markdown]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import os
 import signal
 import sys
@@ -82,6 +84,28 @@ def test_a_sweep_does_what_is_missing_once_and_outlives_a_failure(tmp_path: Path
     again = sweep.sweep(runs[:1], tmp_path, device="cpu", threads=1, echo=said.append)
     assert again == [] and runs[0].path(tmp_path).read_text() == before
     assert said[-1] == "1 runs: 1 done, 0 to do, 1 at once"
+
+
+def test_the_outlook_counts_what_is_left_and_prices_it_by_what_such_runs_took(tmp_path: Path) -> None:
+    plan = write(
+        tmp_path / "plan.toml",
+        '[[runs]]\ndatasets = ["synthetic"]\nrecipe = "quick"\nmodels = ["proposed", "cnn-svm"]\nseeds = [0, 1]\n'
+        '[[runs]]\ndatasets = ["fer2013"]\nrecipe = "native48"\nmodels = ["proposed"]\nseeds = [0]\n',
+    )
+    first = read_plan(plan)[0]
+    record = {**first.job().record(), "seconds": 7200.0}
+    path = first.path(tmp_path)
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(record))
+    (row,) = sweep.outlook({plan: tmp_path}).itertuples()
+    assert (row.plan, row.planned, row.done, row.left) == ("plan.toml", 5, 1, 4)
+    assert math.isnan(row.hours)  # nothing like the run on FER2013 has run
+    write(plan, plan.read_text().split('[[runs]]\ndatasets = ["fer2013')[0])
+    (row,) = sweep.outlook({plan: tmp_path}).itertuples()
+    assert (row.left, row.hours) == (3, 6.0)
+    write(plan, plan.read_text().replace(', "cnn-svm"', "").replace("[0, 1]", "[0]"))
+    (row,) = sweep.outlook({plan: tmp_path}).itertuples()
+    assert (row.left, row.hours) == (0, 0.0)
 
 
 def test_a_run_another_process_is_at_is_left_to_it(tmp_path: Path) -> None:
