@@ -17,7 +17,7 @@ import argparse
 import importlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -63,11 +63,13 @@ def features_of(images: int, shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
     mixed = torch.randn(shape[-1], shape[-1], generator=chance) / shape[-1] ** 0.5  # features are never independent
     size = get("paper128").batch_size
     noise, made = torch.empty(2, size, *shape)  # the same memory for each batch: nothing lies between them
-    batches = []
-    for y in labels.split(size):
-        noise[: len(y)].normal_(generator=chance).add_(means[y])
-        batches.append(torch.matmul(noise[: len(y)], mixed, out=made[: len(y)]).to(dtype, copy=True))
-    return torch.cat(batches), labels
+
+    def batches() -> Iterator[Tensor]:
+        for y in labels.split(size):
+            noise[: len(y)].normal_(generator=chance).add_(means[y])
+            yield torch.matmul(noise[: len(y)], mixed, out=made[: len(y)]).to(dtype)
+
+    return training.joined(batches(), images), labels
 
 
 def closing_fit(name: str, images: int, size: int) -> Work:

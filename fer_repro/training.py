@@ -16,7 +16,7 @@ import platform
 import resource
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import datetime, timezone
 from functools import cached_property
@@ -221,6 +221,19 @@ def pixels_for(faces: FaceDataset, recipe: Recipe) -> NDArray[np.uint8]:
     if len(faces) * recipe.size**2 > 2**25:
         return prepared(faces, recipe.size, recipe.median_kernel)
     return prepare_uint8(faces.images, recipe.size, recipe.median_kernel)
+
+
+def joined(batches: Iterable[Tensor], rows: int) -> Tensor:
+    """Return batches (B, ...) one after another, (rows, ...), never held twice as ``torch.cat`` would."""
+    whole, done = torch.empty(0), 0
+    for batch in batches:
+        if done == 0:
+            whole = batch.new_empty((rows, *batch.shape[1:]))
+        whole[done : done + len(batch)] = batch
+        done += len(batch)
+    if done != rows:
+        raise ValueError(f"joined: wanted {rows} rows, got {done}")
+    return whole
 
 
 def epoch_batches(n: int, size: int, seed: int, rank: int = 0, world: int = 1) -> list[Tensor]:
@@ -441,8 +454,9 @@ class Trainer:
         if not self.model.fit_is_due(stage, finished=True):  # type: ignore[operator]
             return
         wanted = str(self.model.fits_on)
-        features = torch.cat([parts[wanted].cpu() for _, parts in self._forward(self.images["train"])])
-        self.model.fit_stage(features, self.images["train"].labels.cpu())  # type: ignore[operator]
+        train = self.images["train"]
+        features = joined((parts[wanted].cpu() for _, parts in self._forward(train)), len(train))
+        self.model.fit_stage(features, train.labels.cpu())  # type: ignore[operator]
 
     def _forward(self, images: Images) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
         self.model.eval()

@@ -642,3 +642,11 @@ def test_a_loaded_network_knows_that_it_is_fitted(name: str) -> None:
     assert part.ready and bool(part.fitted)
     x = torch.randn(3, 1, 16, 16)
     torch.testing.assert_close(again.eval()(x)[0], model(x)[0])
+
+
+def test_batches_are_joined_in_order_and_their_number_is_checked() -> None:
+    x = torch.randn(10, 3, 2).bfloat16()
+    assert torch.equal(training.joined(iter(x.split(4)), 10), x)
+    assert training.joined(iter(x.split(4)), 10).dtype == torch.bfloat16
+    with pytest.raises(ValueError, match="wanted 11 rows, got 10"):
+        training.joined(iter(x.split(4)), 11)
