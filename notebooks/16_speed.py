@@ -387,7 +387,7 @@ if found["training"]:
     limit = r["machine"]["memory_bytes"] / sum(each.values())
     figures.say(
         f"**What breaks first** is memory, at about {limit:,.0f} images: LDA is fitted on the attended features of all "
-        f"training images at once, {each['attended features'] / 2**10:.0f} KiB each and twice that for a moment, "
+        f"training images at once, {each['attended features'] / 2**10:.0f} KiB each, "
         f"beside {each['pixels'] / 2**10:.0f} KiB of pixels. The cure is known: scatter matrices are sums over images, "
         "so that they can be gathered batch by batch and no feature need be kept; the pixels can stay in a mapped "
         "file. Then time is what is left, and time can be divided."
