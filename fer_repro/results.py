@@ -28,7 +28,6 @@ IDENTITY = ("dataset", "recipe", "model", "protocol", "seed")  # what a record m
 LOST_COMMITS = {
     "21b11070e4b9e8cf442f2cd4a4b34ffb9236f9d6": "1afde61",
     "9ee61f81231c8d91233987a5e7265c52aa036efb": "1bb2bc2",
-    "f4c9a3bea714193cdcfaaa393269d1ced33f24a4": "1bb2bc2",
 }
 
 
