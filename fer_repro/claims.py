@@ -276,6 +276,14 @@ class Evaluation:
                     return recipe
         return None
 
+    def recipes_of(self, ds: str, model: str) -> list[str]:
+        """Return the recipes in which a method has enough seeds; the first decides."""
+        return [recipe for recipe in VERDICT_RECIPES if len(self._seeds(ds, recipe, model)) >= MINIMUM_SEEDS]
+
+    def _seeds(self, ds: str, recipe: str, model: str) -> Sequence[int]:
+        found = self.runs.get((ds, recipe, model))
+        return () if found is None else found.seeds
+
     def value(self, ds: str, recipe: str, model: str, metric: str) -> tuple[float, float]:
         """Return mean and sample standard deviation over seeds, percent."""
         r = self.runs[ds, recipe, model]
@@ -386,10 +394,7 @@ class Evaluation:
         """Say what is shown beside and never a verdict: the leaking split, the test set without duplicates."""
         said = [
             f"{self.worded(ds, recipe, model, metric)} % by {recipe}, at {RECIPES[recipe].size}×{RECIPES[recipe].size}"
-            for recipe in VERDICT_RECIPES
-            if recipe != self.recipe_for(ds, [model])
-            and (r := self.runs.get((ds, recipe, model))) is not None
-            and len(r.seeds) >= MINIMUM_SEEDS
+            for recipe in self.recipes_of(ds, model)[1:]
         ]
         if metric == "accuracy" and ds == "CK":
             leaks = self.leaks[(self.leaks["model"] == model) & (self.leaks["dataset"] == "ckplus")]
@@ -522,14 +527,10 @@ def cells(e: Evaluation) -> pd.DataFrame:
             continue
         assert claim.dataset and claim.model and claim.metric
         ds, model, metric = claim.dataset, claim.model, claim.metric
-        decides = e.recipe_for(ds, [model])
-        for recipe in VERDICT_RECIPES:
-            r = e.runs.get((ds, recipe, model))
-            if r is None or len(r.seeds) < MINIMUM_SEEDS:
-                continue
+        for k, recipe in enumerate(e.recipes_of(ds, model)):
             ours, interval = e.value(ds, recipe, model, metric)[0], e.interval(ds, recipe, model, metric)
-            found = (claim.id, model, recipe, claim.value, ours, *interval, len(r.records), recipe == decides)
-            rows.append(found)
+            runs = len(e.runs[ds, recipe, model].records)
+            rows.append((claim.id, model, recipe, claim.value, ours, *interval, runs, k == 0))
     columns = ["claim", "model", "recipe", "paper", "ours", "low", "high", "runs", "decides"]
     return pd.DataFrame(rows, columns=columns)
 
@@ -537,8 +538,7 @@ def cells(e: Evaluation) -> pd.DataFrame:
 def sizes_compared(e: Evaluation) -> pd.DataFrame:
     """Return what 128×128 pixels change in accuracy against 48×48, for every method that has its seeds at both (Q3).
 
-    The two recipes differ in the size alone, and the test images are the same. Three seeds are planned for both; no
-    verdict rests on this.
+    The two recipes differ in the size alone, and the test images are the same. No verdict rests on this.
 
     Returns
     -------
@@ -548,10 +548,10 @@ def sizes_compared(e: Evaluation) -> pd.DataFrame:
     """
     large, small = VERDICT_RECIPES
     rows = []
-    for (ds, recipe, model), b in e.runs.items():
-        a = e.runs.get((ds, small, model))
-        if recipe != large or a is None or min(len(a.seeds), len(b.seeds)) < MINIMUM_SEEDS:
+    for ds, model in dict.fromkeys((ds, model) for ds, _, model in e.runs):
+        if len(e.recipes_of(ds, model)) < 2:
             continue
+        a, b = (e.runs[ds, recipe, model] for recipe in (small, large))
         if not np.array_equal(a.labels, b.labels):
             continue
         found = metrics.paired_differences(a.labels, a.predictions, b.predictions, a.classes, a.groups)["accuracy"]

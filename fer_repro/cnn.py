@@ -140,7 +140,7 @@ class _AffineReLU(torch.autograd.Function):
     """relu(e A + d), rounded to a narrower type, and its gradients, a few images at a time.
 
     The maps are the largest of the network: on a CPU each step over all of them goes through memory. Taken in pieces
-    that stay in the cache, product, rounding and ReLU cost about a third. The arithmetic is in the type of ``e``.
+    that stay in the cache, product, rounding and ReLU cost about half. The arithmetic is in the type of ``e``.
     """
 
     @staticmethod

@@ -307,18 +307,17 @@ figures.show(
 
 
 def show_cells(prefix, name, caption):
-    columns = ["claim", "paper", "ours", "low", "high", "runs", "recipe"]
-    missing = found[found["claim"].str.startswith(prefix) & ~found["claim"].isin(cells["claim"])]
+    columns = ["claim", "paper", "ours", "low", "high", "runs", "recipe", "decides"]
+    missing = found[found["claim"].str.startswith(prefix) & ~found["claim"].isin(cells["claim"])].assign(decides=True)
     mine = cells[cells["claim"].str.startswith(prefix)]
-    rows = pd.concat([part.reindex(columns=[*columns, "decides"]) for part in (mine, missing) if len(part)])
+    rows = pd.concat([part[columns] for part in (mine, missing) if len(part)])
     figures.table(
         pd.DataFrame(
             {
                 "claim": [
-                    f"`{r.claim}`, beside" if r.decides is False else f"{{verdict}}`{r.claim}`"
-                    for r in rows.itertuples()
+                    f"{{verdict}}`{r.claim}`" if r.decides else f"`{r.claim}`, beside" for r in rows.itertuples()
                 ],
-                **{k: rows[k] for k in columns[1:]},
+                **{k: rows[k] for k in columns[1:-1]},
             }
         ),
         name=name,
