@@ -235,7 +235,7 @@ def compare(size: int, images: int, repeats: int) -> dict[str, Any]:
     best: dict[str, dict[str, float]] = {}
     for _ in range(repeats):
         for way in [*ways, "products"]:
-            more = 1 if way in PLAIN else 8  # or the faster ones' first, slow steps would weigh too much
+            more = 1 if way in PLAIN else 16  # or the faster ones' first, slow steps would weigh too much
             found = in_fresh_process(__file__, "--way", way, "--size", str(size), "--images", str(more * images))
             known = best.setdefault(way, found)
             best[way] = {k: (min if k == "peak_megabytes" else max)(v, known[k]) for k, v in found.items()}

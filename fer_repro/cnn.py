@@ -103,9 +103,9 @@ class PointwiseBlock(ConvolutionBlock):
             mean, variance = self._statistics(x, w, norm)  # of w x, per channel
             scale = norm.weight * torch.rsqrt(variance + norm.eps)
             a, d = scale * w, norm.bias - scale * mean  # norm(w x) = a x + d                              (C,)
-            # the largest x where the slope rises, the smallest where it falls: a product with the two
-            choice = torch.stack([a.clamp(min=0), a.clamp(max=0)])  # (2, C)
-            maps: Tensor = _AffineReLU.apply(_extremes(x), choice, d, kind)  # (B, H/2, W/2, C)
+            # the largest x where the slope rises, the smallest where it falls, and d: one product with (max, min, 1)
+            A = torch.stack([a.clamp(min=0), a.clamp(max=0), d])  # (3, C)
+            maps: Tensor = _ProductReLU.apply(_extremes(x), A, kind)  # (B, H/2, W/2, C)
         return maps.permute(0, 3, 1, 2)  # channels last in memory, as the next convolution wants them
 
     @staticmethod
@@ -126,53 +126,52 @@ class PointwiseBlock(ConvolutionBlock):
 
 
 def _extremes(x: Tensor) -> Tensor:
-    """Return the largest and the smallest pixel of each 2x2 window, (B, 1, H, W) to (B, H // 2, W // 2, 2)."""
+    """Return largest and smallest pixel of each 2x2 window, and 1: (B, 1, H, W) to (B, H // 2, W // 2, 3)."""
     if x.requires_grad:  # a tie's gradient goes to the first, as in the plain layers
-        return torch.cat([F.max_pool2d(x, 2), -F.max_pool2d(-x, 2)], 1).permute(0, 2, 3, 1)
+        high = F.max_pool2d(x, 2)
+        return torch.cat([high, -F.max_pool2d(-x, 2), torch.ones_like(high)], 1).permute(0, 2, 3, 1)
     x = x[:, 0, : x.shape[2] // 2 * 2, : x.shape[3] // 2 * 2]
     high, low = (of(x[:, ::2], x[:, 1::2]) for of in (torch.maximum, torch.minimum))
-    return torch.stack(
-        [torch.maximum(high[..., ::2], high[..., 1::2]), torch.minimum(low[..., ::2], low[..., 1::2])], -1
-    )
+    high = torch.maximum(high[..., ::2], high[..., 1::2])
+    return torch.stack([high, torch.minimum(low[..., ::2], low[..., 1::2]), torch.ones_like(high)], -1)
 
 
-class _AffineReLU(torch.autograd.Function):
-    """relu(e A + d), rounded to a narrower type, and its gradients, a few images at a time.
+class _ProductReLU(torch.autograd.Function):
+    """relu(e A), rounded to a narrower type, and its gradients, a few images at a time.
 
     The maps are the largest of the network: on a CPU each step over all of them goes through memory. Taken in pieces
     that stay in the cache, product, rounding and ReLU cost about half. The arithmetic is in the type of ``e``.
     """
 
     @staticmethod
-    def forward(ctx: Any, e: Tensor, A: Tensor, d: Tensor, kind: torch.dtype) -> Tensor:
-        """Map e (B, H, W, 2), A (2, C), d (C,) to (B, H, W, C) of type ``kind``."""
-        flat = e.reshape(-1, len(A))  # (B H W, 2)
-        maps = flat.new_empty(len(flat), len(d), dtype=kind)
+    def forward(ctx: Any, e: Tensor, A: Tensor, kind: torch.dtype) -> Tensor:
+        """Map e (B, H, W, K) and A (K, C) to (B, H, W, C) of type ``kind``."""
+        flat = e.reshape(-1, len(A))  # (B H W, K)
+        maps = flat.new_empty(len(flat), A.shape[1], dtype=kind)
         piece = PIECE if e.device.type == "cpu" else len(flat)
         for part, into in zip(flat.split(piece), maps.split(piece), strict=True):
-            into.copy_(torch.addmm(d, part, A).clamp_(min=0))
+            into.copy_((part @ A).clamp_(min=0))
         ctx.save_for_backward(flat, A, maps)
         ctx.shape = e.shape
-        return maps.view(*e.shape[:-1], len(d))
+        return maps.view(*e.shape[:-1], A.shape[1])
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, Tensor, Tensor, None]:
-        """Map the gradient (B, H, W, C) to those of e, A and d."""
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, Tensor, None]:
+        """Map the gradient (B, H, W, C) to those of e and A."""
         flat, A, maps = ctx.saved_tensors
         g = g.reshape(maps.shape)
         piece = 4 * PIECE if g.device.type == "cpu" else len(flat)
         in_e = torch.empty_like(flat) if ctx.needs_input_grad[0] else None
-        ones, in_Ad = torch.ones_like(flat[:piece, :1]), A.new_zeros(len(A) + 1, A.shape[1])  # one product for A and d
+        in_A = torch.zeros_like(A)
         with torch.autocast(g.device.type, enabled=False):
             for start in range(0, len(flat), piece):
                 here = slice(start, start + piece)
                 passed = torch.ops.aten.threshold_backward(g[here], maps[here], 0).to(A.dtype)
-                e = flat[here]
-                in_Ad.addmm_(torch.cat([e, ones[: len(e)]], 1).T, passed)
+                in_A.addmm_(flat[here].T, passed)
                 if in_e is not None:
                     torch.mm(passed, A.T, out=in_e[here])
-        return None if in_e is None else in_e.view(ctx.shape), in_Ad[:-1], in_Ad[-1], None
+        return None if in_e is None else in_e.view(ctx.shape), in_A, None
 
 
 class SevenLayerCNN(nn.Module):

@@ -205,12 +205,12 @@ def test_the_algebraic_form_computes_in_float32_under_autocast_and_rounds_once()
 @pytest.mark.parametrize("piece", [1, 7, 4096])
 def test_the_first_blocks_maps_do_not_depend_on_the_pieces_they_are_made_in(piece, monkeypatch):
     chance = torch.Generator().manual_seed(3)
-    e, A, d, g = (torch.randn(*shape, generator=chance) for shape in ((2, 3, 5, 2), (2, 4), (4,), (2, 3, 5, 4)))
-    leaves = [v.double().requires_grad_() for v in (e, A, d)]
-    expected = torch.relu(leaves[0] @ leaves[1] + leaves[2])
+    e, A, g = (torch.randn(*shape, generator=chance) for shape in ((2, 3, 5, 3), (3, 4), (2, 3, 5, 4)))
+    leaves = [v.double().requires_grad_() for v in (e, A)]
+    expected = torch.relu(leaves[0] @ leaves[1])
     wanted = torch.autograd.grad(expected, leaves, g.double())
     monkeypatch.setattr(cnn, "PIECE", piece)
-    values = cnn._AffineReLU.apply(*leaves, torch.float64)
+    values = cnn._ProductReLU.apply(*leaves, torch.float64)
     torch.testing.assert_close(values, expected)
     for got, want in zip(torch.autograd.grad(values, leaves, g.double()), wanted, strict=True):
         torch.testing.assert_close(got, want)
