@@ -536,9 +536,10 @@ def cells(e: Evaluation) -> pd.DataFrame:
 
 
 def sizes_compared(e: Evaluation) -> pd.DataFrame:
-    """Return what 128×128 pixels change in accuracy against 48×48, for every method that has its seeds at both (Q3).
+    """Return what 128×128 pixels change in accuracy against 48×48, for every method with a seed run at both (Q3).
 
-    The two recipes differ in the size alone, and the test images are the same. No verdict rests on this.
+    The two recipes differ in the size alone; only seeds run at both count, and the test images are the same. No verdict
+    rests on this, so that a single seed is shown, too: its interval knows the images and no other seed.
 
     Returns
     -------
@@ -549,16 +550,19 @@ def sizes_compared(e: Evaluation) -> pd.DataFrame:
     large, small = VERDICT_RECIPES
     rows = []
     for ds, model in dict.fromkeys((ds, model) for ds, _, model in e.runs):
-        if len(e.recipes_of(ds, model)) < 2:
+        pair = [e.runs.get((ds, recipe, model)) for recipe in (small, large)]
+        if pair[0] is None or pair[1] is None or not np.array_equal(pair[0].labels, pair[1].labels):
             continue
-        a, b = (e.runs[ds, recipe, model] for recipe in (small, large))
-        if not np.array_equal(a.labels, b.labels):
+        a, b = pair[0], pair[1]
+        seeds = sorted(set(a.seeds) & set(b.seeds))
+        if not seeds:
             continue
-        found = metrics.paired_differences(a.labels, a.predictions, b.predictions, a.classes, a.groups)["accuracy"]
-        p = found.p if a.groups is not None else metrics.mcnemar_over_seeds(a.labels, a.predictions, b.predictions)
-        means = [e.value(ds, name, model, "accuracy")[0] for name in (small, large)]
+        p, q = (r.predictions[[r.seeds.index(s) for s in seeds]] for r in (a, b))
+        found = metrics.paired_differences(a.labels, p, q, a.classes, a.groups)["accuracy"]
+        chance = found.p if a.groups is not None else metrics.mcnemar_over_seeds(a.labels, p, q)
+        means = [100 * float((r == a.labels).mean()) for r in (p, q)]
         points = (100 * v for v in (found.estimate, found.low, found.high))
-        rows.append((ds, model, min(len(a.seeds), len(b.seeds)), *means, *points, p))
+        rows.append((ds, model, len(seeds), *means, *points, chance))
     columns = ["dataset", "model", "seeds", "small", "large", "difference", "low", "high", "p"]
     return pd.DataFrame(rows, columns=columns)
 

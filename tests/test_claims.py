@@ -257,6 +257,7 @@ def test_cells_are_given_in_every_recipe_that_has_its_seeds_and_one_decides():
         _fer(accuracy=0.6)
         + _fer(accuracy=0.7, recipe="paper128")
         + _fer("cnn-lstm", 0.5)
+        + _fer("cnn-lstm", 0.55, seeds=1, recipe="paper128")
         + _fer("cnn-svm", 0.5, seeds=2)
     )
     rows = claims.cells(evaluation).set_index("claim")
@@ -266,10 +267,12 @@ def test_cells_are_given_in_every_recipe_that_has_its_seeds_and_one_decides():
     assert all(both["low"] < both["ours"]) and all(both["ours"] < both["high"])
     assert rows.loc["C-T2-cnn-lstm-accuracy", "recipe"] == "native48"
     assert not any(claim.startswith("C-T2-cnn-svm") for claim in rows.index)
-    (sizes,) = claims.sizes_compared(evaluation).itertuples()
+    sizes = claims.sizes_compared(evaluation).set_index("model", drop=False).loc["proposed"]
     assert (sizes.dataset, sizes.model, sizes.seeds) == ("FER", "proposed", 3)
     assert sizes.difference == pytest.approx(10, abs=0.2) and sizes.low < sizes.difference < sizes.high
     assert sizes.low > 0 and sizes.p < 0.01
+    single = claims.sizes_compared(evaluation).set_index("model").loc["cnn-lstm"]
+    assert single.seeds == 1 and single.difference == pytest.approx(5, abs=0.2) and single.low < 5 < single.high
     one = evaluation.comparisons("FER", [("cnn-lstm", "proposed")], ["accuracy"])
     assert one is not None and set(one["recipe"]) == {"native48"}  # what both have, not the better of either
 
