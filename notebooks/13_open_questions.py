@@ -260,7 +260,7 @@ answer("Q3")
 
 # %% [markdown]
 # `native48` and `paper128` differ in the size of the images and in nothing else. Seeds run at both say what no pixel
-# that was not there before can do. No verdict rests on it, so that methods with a single seed at 128×128 are shown, too:
+# that was not there before can do. No verdict rests on it, so methods with a single seed at 128×128 are shown, too:
 # their interval knows the test images, and not what another seed would do.
 
 # %%
