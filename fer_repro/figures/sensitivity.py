@@ -36,7 +36,7 @@ def tornado(table: pd.DataFrame, seeds: float | None = None, what: str = "change
     figure, axes = plt.subplots(figsize=(6.8, 1.1 + 0.27 * len(rows)))
     if seeds is not None:
         axes.axvspan(-100 * seeds, 100 * seeds, color=_NEITHER, alpha=0.14, linewidth=0, label="another seed alone")
-        axes.legend(fontsize=8, loc="lower right")
+        axes.legend(fontsize=8, loc="lower right", bbox_to_anchor=(1, 1), borderpad=0)  # above: it covers no bar
     axes.axvline(0, color=plt.rcParams["axes.edgecolor"], linewidth=1)
     for place, row in zip(places, rows.itertuples(), strict=True):
         color = _NEITHER if not row.significant else _UP if row.difference > 0 else _DOWN
