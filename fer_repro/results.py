@@ -27,7 +27,6 @@ IDENTITY = ("dataset", "recipe", "model", "protocol", "seed")  # what a record m
 # that was repeated (CHANGELOG.md, Known faults).
 LOST_COMMITS = {
     "21b11070e4b9e8cf442f2cd4a4b34ffb9236f9d6": "1afde61",
-    "9ee61f81231c8d91233987a5e7265c52aa036efb": "1bb2bc2",
 }
 
 
