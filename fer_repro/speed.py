@@ -16,7 +16,7 @@ import pandas as pd
 
 from fer_repro import metrics, network, results
 
-NAMES = ("training", "growth", "preprocessing", "data", "methods", "peers")
+NAMES = ("training", "layers", "growth", "preprocessing", "data", "methods", "peers")
 GOALS = (  # what was asked for, before anything was measured
     ("training at 128×128, times the plain loop", 10.0, "at least"),
     ("training, share of the matrix product's operations a second", 0.6, "at least"),

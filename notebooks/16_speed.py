@@ -253,6 +253,33 @@ figures.say(
 )
 
 # %% [markdown]
+# A second part has two forms, for another reason. DSCNN's 5×5 kernels see one channel each, and in bfloat16 the
+# gradient of their weights takes the processor's library longer than all else in the step. It is the diagonal of the
+# gradient that a dense convolution between all 32 channels would get: 32 times the multiplications, but as matrix
+# products, and sooner done. `DepthwiseConvolution` in {source}`fer_repro/cnn.py` takes it from there, on CPUs in
+# bfloat16 only.
+
+# %%
+if found["layers"]:
+    r = found["layers"]
+    figures.table(
+        pd.DataFrame(
+            [
+                (name, precision, took["plain"], took["fast"], r["times_faster"][precision][name])
+                for precision, parts in r["milliseconds"].items()
+                for name, took in parts.items()
+            ],
+            columns=["what", "precision", "plain, ms", "fast, ms", "times faster"],
+        ),
+        name="tab-speed-layers",
+        caption=f"One pass forward and backward on {r['batch']} images of {r['size']}×{r['size']}, by the record of "
+        "`benchmarks/layers.py`: " + speed.machine(r) + ".",
+        formats={"plain, ms": "{:,.0f}", "fast, ms": "{:,.0f}", "times faster": "{:.1f}"},
+    )
+else:
+    figures.say("Not measured yet: `python benchmarks/layers.py --json`.")
+
+# %% [markdown]
 # ## Does bfloat16 cost accuracy?
 #
 # It might, so it is to be run, not argued: the same seeds, the same order of images, the same test images, once in

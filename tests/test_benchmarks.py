@@ -26,6 +26,7 @@ with pytest.MonkeyPatch.context() as patch:  # benchmarks are scripts, not a pac
     import _common
     import data as reading
     import growth
+    import layers
     import methods
     import preprocessing
     import training
@@ -143,6 +144,16 @@ def test_preprocessing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     assert speed.goals({"preprocessing": found})["measured"].notna().tolist() == [False, False, True, True, False]
 
 
+def test_layers(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(layers.training, "automatic_precision", lambda device: "bf16-mixed")
+    found = bench(layers, "--size", "16", "--batch", "3", "--repeats", "1")
+    for precision in ("float32", "bfloat16"):
+        took = found["milliseconds"][precision]
+        assert took.keys() == layers.blocks(16).keys()
+        ratios = {name: both["plain"] / both["fast"] for name, both in took.items()}
+        assert found["times_faster"][precision] == pytest.approx(ratios)
+
+
 def test_methods(bench: Bench) -> None:
     parts = ("LDA", "LDA by scikit-learn (eigen)", "CNN-SVM", "intervals", "intervals by subject", "paired tests")
     sizes = ("--size", "32", "--train", "2400", "--test", "160")
@@ -199,7 +210,7 @@ def test_high_water_sees_what_is_held() -> None:
     assert _common.high_water() > held.nbytes / 2**20
 
 
-@pytest.mark.parametrize("name", ["training", "growth", "data", "preprocessing", "methods"])
+@pytest.mark.parametrize("name", ["training", "layers", "growth", "data", "preprocessing", "methods"])
 def test_records_go_where_the_book_looks(name: str) -> None:
     asked = _common.parser("", name)
     assert asked.parse_args([]).json is None

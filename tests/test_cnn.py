@@ -10,7 +10,15 @@ import torch
 from torch import Tensor, nn
 
 from fer_repro import cnn
-from fer_repro.cnn import CONVOLUTIONS, POOL_AFTER, Convolution, ConvolutionBlock, PointwiseBlock, SevenLayerCNN
+from fer_repro.cnn import (
+    CONVOLUTIONS,
+    POOL_AFTER,
+    Convolution,
+    ConvolutionBlock,
+    DepthwiseConvolution,
+    PointwiseBlock,
+    SevenLayerCNN,
+)
 
 CLOSE = {"rtol": 2e-5, "atol": 2e-5}  # float32, a few sums long
 
@@ -330,3 +338,33 @@ def test_a_wrong_option_is_named(options, message):
 def test_images_that_vanish_are_refused():
     with pytest.raises(ValueError, match="too small"):
         SevenLayerCNN(padding="valid").output_size(12)
+
+
+@pytest.mark.parametrize("padding", ["same", "valid"])
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
+def test_the_fast_depthwise_gradient_is_that_of_the_plain_layer(padding, layout):
+    torch.manual_seed(0)
+    plain = ConvolutionBlock(6, Convolution(5, 8), pool=True, padding=padding, separable=True, fast=False)
+    fast = ConvolutionBlock(6, Convolution(5, 8), pool=True, padding=padding, separable=True, fast=True)
+    assert isinstance(fast.convolution[0], DepthwiseConvolution)
+    assert not isinstance(plain.convolution[0], DepthwiseConvolution)
+    fast.load_state_dict(plain.state_dict())
+    x = torch.randn(9, 6, 12, 10).contiguous(memory_format=layout)
+    values = []
+    for block in (plain, fast):
+        leaf = x.clone().requires_grad_()
+        with torch.autocast("cpu", torch.bfloat16):
+            out = block(leaf)
+        weight = torch.randn(out.shape, generator=torch.Generator().manual_seed(1))
+        values.append([out.float(), *torch.autograd.grad((out.float() * weight).sum(), [leaf, *block.parameters()])])
+    for got, want in zip(values[1], values[0], strict=True):
+        torch.testing.assert_close(got, want, rtol=0.02, atol=0.01 * float(want.detach().abs().max()))
+
+
+def test_the_fast_depthwise_gradient_is_exact_before_rounding():
+    x, w, g = (torch.randn(*shape, dtype=torch.float64) for shape in ((3, 4, 9, 8), (4, 1, 5, 5), (3, 4, 9, 8)))
+    leaves = [v.requires_grad_() for v in (x, w)]
+    wanted = torch.autograd.grad(torch.nn.functional.conv2d(x, w, padding=2, groups=4), leaves, g)
+    got = torch.autograd.grad(cnn._Depthwise.apply(x, w, (2, 2)), leaves, g)
+    for a, b in zip(got, wanted, strict=True):
+        torch.testing.assert_close(a, b)

@@ -161,6 +161,17 @@ def test_the_first_blocks_two_forms_train_alike() -> None:
         assert a["val_loss"] == pytest.approx(b["val_loss"], rel=2e-2)
 
 
+def test_the_depthwise_convolutions_two_forms_train_alike() -> None:
+    """In bfloat16, where the fast form is taken at all."""
+    recipe = replace(TINY, dropout=0.0)
+    fast, plain = (
+        run(model="dscnn-lstm", recipe=recipe, precision="bf16-mixed", options={"hidden": SMALL["hidden"], "fast": f})
+        for f in (True, False)
+    )
+    for a, b in zip(fast["curves"][:2], plain["curves"][:2]):
+        assert a["train_loss"] == pytest.approx(b["train_loss"], rel=2e-2)
+
+
 # --------------------------------------------------------------------------------------- center loss and closed forms
 
 
