@@ -550,10 +550,9 @@ def sizes_compared(e: Evaluation) -> pd.DataFrame:
     large, small = VERDICT_RECIPES
     rows = []
     for ds, model in dict.fromkeys((ds, model) for ds, _, model in e.runs):
-        pair = [e.runs.get((ds, recipe, model)) for recipe in (small, large)]
-        if pair[0] is None or pair[1] is None or not np.array_equal(pair[0].labels, pair[1].labels):
+        a, b = (e.runs.get((ds, recipe, model)) for recipe in (small, large))
+        if a is None or b is None or not np.array_equal(a.labels, b.labels):
             continue
-        a, b = pair[0], pair[1]
         seeds = sorted(set(a.seeds) & set(b.seeds))
         if not seeds:
             continue

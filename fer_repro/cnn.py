@@ -85,8 +85,8 @@ class ConvolutionBlock(nn.Module):
 class DepthwiseConvolution(nn.Conv2d):
     """A convolution of each channel alone, whose weights' gradient is made by the dense one where that is quicker.
 
-    In bfloat16 on a CPU, this gradient of 5x5 kernels was seen to take twenty times as long as that of the dense
-    convolution between all channels, of which it is the diagonal (``benchmarks/layers.py``). All else is PyTorch's own.
+    In bfloat16 on a CPU, this gradient of 5x5 kernels was seen to take far longer than that of the dense convolution
+    between all channels, of which it is the diagonal (``benchmarks/layers.py``). All else is PyTorch's own.
     """
 
     def forward(self, x: Tensor) -> Tensor:

@@ -254,10 +254,10 @@ figures.say(
 
 # %% [markdown]
 # A second part has two forms, for another reason. DSCNN's 5×5 kernels see one channel each, and in bfloat16 the
-# gradient of their weights takes the processor's library longer than all else in the step. It is the diagonal of the
-# gradient that a dense convolution between all 32 channels would get: 32 times the multiplications, but as matrix
-# products, and sooner done. `DepthwiseConvolution` in {source}`fer_repro/cnn.py` takes it from there, on CPUs in
-# bfloat16 only.
+# gradient of their weights took the processor's library longer than all else in the step, on the machine named in the
+# table. It is the diagonal of the gradient that a dense convolution between all 32 channels would get: 32 times the
+# multiplications, but as matrix products, and sooner done. `DepthwiseConvolution` in {source}`fer_repro/cnn.py` takes
+# it from there, on CPUs in bfloat16 only.
 
 # %%
 if found["layers"]:
