@@ -61,11 +61,15 @@ def in_fresh_process(script: str, *arguments: str, **environment: str) -> Any:
     return json.loads(ran.stdout.splitlines()[-1])
 
 
+def place(name: str) -> Path:
+    """Return where the book looks for a benchmark's record."""
+    return results.root() / "benchmarks" / f"{name}.json"
+
+
 def parser(description: str | None, name: str) -> argparse.ArgumentParser:
     """Return a parser with ``--json``, which writes the record the book reads unless told another place."""
     made = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    place = results.root() / "benchmarks" / f"{name}.json"
-    made.add_argument("--json", type=Path, nargs="?", const=place, help="write the record (default place: results/)")
+    made.add_argument("--json", type=Path, nargs="?", const=place(name), help="write the record (default: in results/)")
     return made
 
 

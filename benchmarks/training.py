@@ -1,6 +1,6 @@
 """Training at the paper's 128x128, side by side with the loop a user would write, and with the machine's own limit.
 
-    python benchmarks/training.py [--size 128] [--images 512] [--repeats 2] [--json [OUT]]
+    python benchmarks/training.py [--size 128] [--images 512] [--repeats 2] [--precision 32-true] [--json [OUT]]
 
 The ladder begins with a plain PyTorch loop (float32, a ``Dataset`` that decodes, resizes, filters and augments item by
 item, a ``DataLoader``, the default allocator, a loss printed each step) and takes up one measure a rung; its last rung
@@ -9,7 +9,8 @@ both stages, LDA between them, center loss, gradient clipping, AdamW on a one-cy
 its own, because allocator and threads belong to a process; all run in turn, and the fastest turn counts.
 
 ``share_of_gemm`` is what training does, in floating-point operations a second, over what the same machine does in one
-large matrix product at the same precision, in the same run: the limit to approach.
+large matrix product at the same precision, in the same run: the limit to approach. Without bfloat16, by the processor
+or by ``--precision 32-true``, the record is ``training-float32.json``.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from _common import high_water, in_fresh_process, parser, report
+from _common import high_water, in_fresh_process, parser, place, report
 from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -168,9 +169,9 @@ def epoch(
     return torch.cat([a for a, _ in seen]), torch.cat([y for _, y in seen])
 
 
-def ours(faces: FaceDataset, r: Recipe) -> dict[str, float]:
+def ours(faces: FaceDataset, r: Recipe, precision: str) -> dict[str, float]:
     """Train one epoch of each stage with the project's own loop."""
-    record, _ = training.train(faces, "proposed", r, keep=False, progress=False, epochs=2)
+    record, _ = training.train(faces, "proposed", r, keep=False, progress=False, epochs=2, precision=precision)
     return {"images_per_second": record["images_per_second"], "peak_megabytes": high_water()}
 
 
@@ -200,10 +201,10 @@ def operations(size: int) -> dict[str, float]:
     }
 
 
-def matrix_product(precision: str, n: int = 4096, repeats: int = 5) -> float:
+def matrix_product(kind: str, n: int = 4096, repeats: int = 5) -> float:
     """Return the operations a second of an n x n product."""
-    kind = torch.bfloat16 if precision.startswith("bf16") else torch.float32
-    a, b = torch.randn(n, n).to(kind), torch.randn(n, n).to(kind)
+    dtype: torch.dtype = getattr(torch, kind)
+    a, b = torch.randn(n, n).to(dtype), torch.randn(n, n).to(dtype)
     best = math.inf
     for _ in range(repeats + 1):
         clock = time.perf_counter()
@@ -215,35 +216,38 @@ def matrix_product(precision: str, n: int = 4096, repeats: int = 5) -> float:
 # ---------------------------------------------------------------------------------------------------------------- main
 
 
-def inner(way: str, size: int, images: int) -> dict[str, float]:
+def inner(way: str, size: int, images: int, precision: str) -> dict[str, float]:
     """Measure one way in this process."""
     recipe = replace(get("paper128" if size == 128 else "native48"), size=size)
     drawn = data.load("synthetic", n=int(images / 0.8) + 7)  # some are set aside for validation and test
     where = np.flatnonzero(drawn.split == "train")
     keep = np.sort(np.concatenate([where[:images], np.flatnonzero(drawn.split != "train")]))
     if way == "products":
-        return {"float32": matrix_product("float32"), "bfloat16": matrix_product("bf16")}
+        kinds = ["float32"] + ["bfloat16"] * precision.startswith("bf16")  # else emulated: minutes a product
+        return {kind: matrix_product(kind) for kind in kinds}
     if way == OURS:
-        return ours(drawn[keep], recipe)
+        return ours(drawn[keep], recipe, precision)
     return loop(LADDER[way], drawn[where[:images]], recipe)
 
 
-def compare(size: int, images: int, repeats: int) -> dict[str, Any]:
+def compare(size: int, images: int, repeats: int, precision: str) -> dict[str, Any]:
     """Run every way in turn; return speeds, ratios and the share of the machine's limit."""
-    precision = training.automatic_precision("cpu")
-    ways = [w for w, rung in LADDER.items() if not rung.bf16 or precision.startswith("bf16")] + [OURS]
+    bf16 = precision.startswith("bf16")
+    ways = [w for w, rung in LADDER.items() if not rung.bf16 or bf16] + [OURS]
+    fold = 16 if bf16 else 4  # times the plain loop's images, or the first, slow steps would weigh too much
     best: dict[str, dict[str, float]] = {}
     for _ in range(repeats):
         for way in [*ways, "products"]:
-            more = 1 if way in PLAIN else 16  # or the faster ones' first, slow steps would weigh too much
-            found = in_fresh_process(__file__, "--way", way, "--size", str(size), "--images", str(more * images))
+            more = 1 if way in PLAIN else fold
+            given = ("--way", way, "--size", str(size), "--images", str(more * images), "--precision", precision)
+            found = in_fresh_process(__file__, *given)
             known = best.setdefault(way, found)
             best[way] = {k: (min if k == "peak_megabytes" else max)(v, known[k]) for k, v in found.items()}
     products = best.pop("products")
     speed = {w: best[w]["images_per_second"] for w in ways}
     plain = max(speed[w] for w in PLAIN)
     parts = operations(size)
-    limit = products["bfloat16" if precision.startswith("bf16") else "float32"]
+    limit = products["bfloat16" if bf16 else "float32"]
     return {
         "size": size,
         "batch": get("paper128").batch_size,
@@ -266,11 +270,15 @@ def main() -> None:
     asked.add_argument("--images", type=int, default=512, help="in an epoch of the plain loop")
     asked.add_argument("--repeats", type=int, default=2)
     asked.add_argument("--way", choices=[*LADDER, OURS, "products"], help="measure one alone, in this process")
+    asked.add_argument("--precision", choices=["bf16-mixed", "32-true"], default=training.automatic_precision("cpu"))
     wanted = asked.parse_args()
     if wanted.way:
-        print(json.dumps(inner(wanted.way, wanted.size, wanted.images)))
-    else:
-        report(compare(wanted.size, wanted.images, wanted.repeats), wanted.json)
+        print(json.dumps(inner(wanted.way, wanted.size, wanted.images, wanted.precision)))
+        return
+    to: Path | None = wanted.json
+    if to == place("training") and wanted.precision == "32-true":
+        to = place("training-float32")
+    report(compare(wanted.size, wanted.images, wanted.repeats, wanted.precision), to)
 
 
 if __name__ == "__main__":

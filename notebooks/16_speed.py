@@ -161,6 +161,36 @@ if found["training"]:
 # other; the optimiser reads and writes every weight. What the count leaves out also counts against us: augmentation,
 # Eq. 1, the update of the centers.
 #
+# Most laptops have no bfloat16. The same ladder on a processor without it, or with it left unused:
+
+# %%
+if found["training-float32"]:
+    r = found["training-float32"]
+    rungs = speed.ladder(r)
+    figures.table(
+        rungs[["way", "images_per_second", "times_faster", "peak_megabytes"]].rename(
+            columns={"images_per_second": "images a second", "times_faster": "times", "peak_megabytes": "peak MiB"}
+        ),
+        name="tab-speed-float32",
+        caption=f"Training at {r['size']}×{r['size']} in float32 throughout, {r['threads']} threads, "
+        f"{r['machine']['cpu']}. Times the better of the two plain loops, the first two rows.",
+        formats={"images a second": "{:.1f}", "times": "{:.1f}", "peak MiB": "{:,.0f}"},
+    )
+    figures.say(
+        f"Training reaches **{r['share_of_gemm']:.0%}** of this processor's matrix product, "
+        f"{r['matrix_product']['float32'] / 1e9:,.0f} GFLOP/s. How many times the plain loop one gets depends on the "
+        "processor more than on the code: a program that did nothing but this network's operations, at the speed of "
+        f"one large product, would be {speed.ceiling(r):.1f} times the plain loop here"
+        + (
+            f", and {speed.ceiling(found['training']):.0f} times on the processor of {{numref}}`fig-speed-ladder`."
+            if found["training"]
+            else "."
+        )
+    )
+else:
+    figures.say("Not measured yet: `python benchmarks/training.py --precision 32-true --json`.")
+
+# %% [markdown]
 # ## An exact shortcut
 #
 # The first convolution of the paper is (1×1, 32) on a grey image: each of its 32 maps is the image times a number.

@@ -90,7 +90,24 @@ def test_training(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     assert found["times_faster"]["a plain loop"] == 1
     assert found["share_of_gemm"] > 0 and found["operations_an_image"].keys() == {"convolutions and products", "LSTM"}
     goals = speed.goals({"training": found})
-    assert goals["measured"].notna().tolist() == [True, True, False, False, False]
+    assert goals["measured"].notna().tolist() == [True, True] + [False] * 5
+    assert ("bfloat16" in found["matrix_product"]) == found["precision"].startswith("bf16")
+
+
+def test_training_in_float32_measures_no_bfloat16(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(training, "matrix_product", partial(training.matrix_product, n=64, repeats=1))
+    monkeypatch.setattr(training, "PLAIN", ("a plain loop",))
+    monkeypatch.setattr(training, "LADDER", {name: training.LADDER[name] for name in ("a plain loop", "bfloat16")})
+    given = ("--size", "32", "--images", "16", "--repeats", "1", "--precision", "32-true")
+    found = bench(training, *given)
+    assert found["precision"] == "32-true"
+    assert found["ways"].keys() == {"a plain loop", training.OURS} and found["matrix_product"].keys() == {"float32"}
+    monkeypatch.setattr(training, "place", lambda name: tmp_path / f"{name}.json")
+    monkeypatch.setattr(_common, "place", training.place)
+    run(training, *given, "--json")
+    assert [path.name for path in tmp_path.glob("*.json")] == ["training-float32.json"]
 
 
 def test_growth(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

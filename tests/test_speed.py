@@ -37,6 +37,9 @@ TRAINING: dict[str, Any] = {
         "fer_repro.training": 15.0,
     },
     "share_of_gemm": 0.5,
+    "precision": "bf16-mixed",
+    "operations_an_image": {"convolutions and products": 8e8, "LSTM": 2e8},
+    "matrix_product": {"float32": 1e11, "bfloat16": 6e11},
 }
 GROWTH: dict[str, Any] = {
     "axes": {
@@ -71,10 +74,14 @@ def test_committed_records_have_what_the_chapter_reads() -> None:
         if found is not None:
             assert "cores" in speed.machine(found)
             assert found["code"]["commit"]
-    training, growth = speed.record("training"), speed.record("growth")
-    if training is not None:
-        assert training["ways"].keys() == training["times_faster"].keys()
-        assert speed.ladder(training)["way"].iloc[-1] == "fer_repro.training"
+    for name, precision in (("training", "bf16-mixed"), ("training-float32", "32-true")):
+        training = speed.record(name)
+        if training is not None:
+            assert training["precision"] == precision
+            assert training["ways"].keys() == training["times_faster"].keys()
+            assert speed.ladder(training)["way"].iloc[-1] == speed.OURS
+            assert speed.ceiling(training) > training["times_faster"][speed.OURS]
+    growth = speed.record("growth")
     if growth is not None:
         plt.close(pictures.growth(growth))
 
@@ -87,7 +94,16 @@ def test_goals_are_reached_only_by_what_was_measured() -> None:
         "preprocessing": {"times_as_fast_as_scikit_image": 9.0, "time_over_bare_opencv": 1.4},
         "data": {"csv": {"times_faster": {"a": 6.0, "b": 4.9}}},
     }
-    assert speed.goals(found)["reached"].tolist() == [True, False, True, False, False]
+    assert speed.goals(found)["reached"].tolist() == [True, False, False, False, True, False, False]
+    float32 = {**TRAINING, "times_faster": {"fer_repro.training": 3.0}, "share_of_gemm": 0.7}
+    goals = speed.goals({**found, "training-float32": float32})
+    assert goals["measured"].tolist()[:4] == [15.0, 0.5, 3.0, 0.7]
+    assert goals["reached"].tolist()[:4] == [True, False, False, True]
+
+
+def test_the_ceiling_is_the_matrix_products_over_the_plain_loop() -> None:
+    assert speed.ceiling(TRAINING) == pytest.approx(6e11 / 1e9 / 20)
+    assert speed.ceiling({**TRAINING, "precision": "32-true"}) == pytest.approx(1e11 / 1e9 / 20)
 
 
 def test_each_rung_is_compared_with_the_one_before() -> None:
