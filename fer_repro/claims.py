@@ -90,7 +90,7 @@ CHANCE = 100 / len(paper.STATED_CLASSES)  # percent, of drawn faces: classes are
 SIGNIFICANCE = 0.05  # after Holm's correction over the table
 MINIMUM_SEEDS = 3
 CONFIDENCE = 0.95
-RESAMPLES = 2000
+RESAMPLES = 10_000
 VERDICT_RECIPES = ("paper128", "native48")  # the first with enough seeds is used
 REAL = tuple(paper.DATASETS.values())
 FER_TEST_IMAGES = 3589  # PrivateTest
@@ -436,10 +436,15 @@ def without_the_part(records: Iterable[Record], recipe: str = "native48") -> pd.
 
 
 def _resampled(runs: Sequence[Runs]) -> dict[str, dict[str, NDArray[np.float64]]]:
-    """Resample the images (or subjects) of methods tested on the same ones, for all of them together."""
+    """Resample the images (or subjects) of methods tested on the same ones, for all of them together.
+
+    Each image is named as a unit of its own, so that the draws do not hang on who was right where: a method's interval
+    is the same whichever others have run.
+    """
     first = runs[0]
     rows = np.concatenate([r.predictions for r in runs])
-    drawn = metrics.bootstrap_measures(first.labels, rows, first.classes, first.groups, RESAMPLES)
+    units = np.arange(len(first.labels)) if first.groups is None else first.groups
+    drawn = metrics.bootstrap_measures(first.labels, rows, first.classes, units, RESAMPLES)
     ends = np.cumsum([len(r.seeds) for r in runs])
     return {
         r.model: {name: values[:, end - len(r.seeds) : end] for name, values in drawn.items()}

@@ -223,7 +223,7 @@ def bootstrap_confusions(
     for start in range(0, resamples, chunk):
         size = min(chunk, resamples - start)
         drawn = generator.multinomial(units.draws, units.probability, size=size)  # (R, U)
-        yield (drawn @ units.counts).reshape(size, len(p), num_classes, num_classes)
+        yield (drawn.astype(np.float64) @ units.counts).reshape(size, len(p), num_classes, num_classes)
 
 
 def bootstrap_measures(

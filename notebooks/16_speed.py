@@ -81,7 +81,7 @@ else:
 # %%
 figures.say(
     "\n".join(
-        f"- {{source}}`benchmarks/{name}.py`: "
+        f"- {{source}}`benchmarks/{name.removesuffix('-float32')}.py`: "
         + (f"{speed.machine(r)}; {{record}}`benchmarks/{name}.json`." if r else "not measured yet.")
         for name, r in found.items()
     )

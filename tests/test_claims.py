@@ -622,6 +622,16 @@ def test_metadata_are_yaml_and_their_title_follows_the_verdicts():
     assert reporting.outcome(table.assign(verdict="not reproduced")) == "[¬Re]"
 
 
+def test_an_interval_is_the_same_whichever_other_methods_have_run():
+    def found(records):
+        e = claims.Evaluation(records)
+        pair = e.difference("FER", "native48", "cnn-lstm", "proposed", "f1")
+        return [e.interval("FER", "native48", "proposed", m) for m in paper.METRICS] + [(pair.low, pair.high, pair.p)]
+
+    two = [*_fer(accuracy=0.6), *_fer("cnn-lstm", 0.58)]
+    assert found([*_fer("acnn-lstm", 0.62), *two, *_fer("cnn-svm", 0.5)]) == found(two)
+
+
 # -- figures
 
 
