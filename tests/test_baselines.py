@@ -9,7 +9,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 from torch import nn
 
-from fer_repro.baselines import BASELINES, RecurrentBaseline, SupportVectorBaseline
+from fer_repro.baselines import BASELINES, RecurrentBaseline, SupportVectorBaseline, support_vector_machine
 from fer_repro.network import build
 
 RECURRENT = ("cnn-lstm", "dscnn-lstm", "cnn-bilstm", "acnn-lstm")
@@ -66,10 +66,47 @@ def test_the_machine_inside_is_scikit_learns() -> None:
     model = SupportVectorBaseline(7, 48)
     model.fit_stage(x, y)
     scaler = StandardScaler().fit(x.numpy())
-    svm = LinearSVC(C=0.01, dual=False, random_state=0, max_iter=5000).fit(scaler.transform(x.numpy()), y.numpy())
+    svm = LinearSVC(C=0.01, dual=False, tol=1e-8, max_iter=50_000).fit(scaler.transform(x.numpy()), y.numpy())
     ours = (x @ model.svm_weight.T + model.svm_bias).numpy()
-    np.testing.assert_allclose(ours, svm.decision_function(scaler.transform(x.numpy())), atol=1e-3)
+    np.testing.assert_allclose(ours, svm.decision_function(scaler.transform(x.numpy())), atol=1e-4)
     assert (ours.argmax(1) == svm.predict(scaler.transform(x.numpy()))).all()
+
+
+@pytest.mark.parametrize("C", [1e-3, 1.0, 1e3])
+@pytest.mark.parametrize("overlap", [0.3, 3.0])
+def test_the_machine_is_scikit_learns_however_hard_its_margin(C: float, overlap: float) -> None:
+    generator = np.random.default_rng(0)
+    member = generator.random(300) < 0.2
+    x = overlap * generator.normal(size=(300, 5)) @ generator.normal(size=(5, 5)) + member[:, None]
+    weight, bias = support_vector_machine(x, member, C)
+    svm = LinearSVC(C=C, dual=False, tol=1e-9, max_iter=1_000_000).fit(x, member)
+    np.testing.assert_allclose([*weight, bias], [*svm.coef_[0], svm.intercept_[0]], rtol=1e-3, atol=1e-4)
+
+
+def test_the_machines_newton_steps_do_not_grow_with_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    from scipy import optimize
+
+    steps = []
+    minimize = optimize.minimize
+
+    def counted(*given: object, **more: object) -> object:
+        found = minimize(*given, **more)  # type: ignore[call-overload]
+        assert found.success
+        steps.append(found.nit)
+        return found
+
+    monkeypatch.setattr(optimize, "minimize", counted)
+    generator = np.random.default_rng(0)
+    for n in (1000, 16_000):
+        member = generator.random(n) < 0.2
+        x = generator.normal(size=(n, 8)) @ np.diag(10.0 ** -np.arange(8)) + 0.5 * member[:, None]
+        support_vector_machine(x, member, 0.01)
+    assert max(steps) < 15
+
+
+def test_features_that_are_not_finite_are_refused() -> None:
+    with pytest.raises(ValueError, match="wanted finite features"):
+        support_vector_machine(np.full((4, 2), np.nan), np.array([True, False, True, False]), 1.0)
 
 
 # --------------------------------------------------------------------------------------------------- properties

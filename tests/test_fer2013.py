@@ -262,7 +262,10 @@ FAULTS = {
     "empty": (lambda t: "", r"wanted a header with the columns emotion, pixels, Usage; got 'an empty line'"),
     "no header": (lambda t: t.split("\n", 1)[1], "wanted a header"),
     "no usage": (lambda t: t.replace("Usage", "Use", 1), "has no column 'Usage'"),
-    "one endless line": (lambda t: t.split("\n")[0] + "\n" + "1 " * 1_200_000, "bytes without a line end"),
+    "one endless line": (
+        lambda t: t.split("\n")[0] + "\n" + "1 " * (fer2013.BLOCK // 2 + 1),
+        "bytes without a line end",
+    ),
 }
 
 
