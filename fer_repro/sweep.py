@@ -287,7 +287,7 @@ def outlook(plans: Mapping[Path, Path]) -> pd.DataFrame:
     -------
     DataFrame
         One row a plan: ``plan`` (file name), ``planned, done, left`` (runs), ``hours`` that the rest would take one run
-        after another, by what such runs took before (NaN where none has run).
+        after another, by what such runs took before (NaN where none has run: :func:`mean_seconds`).
     """
     rows = []
     for path, root in plans.items():
@@ -302,12 +302,18 @@ def outlook(plans: Mapping[Path, Path]) -> pd.DataFrame:
 
 
 def mean_seconds(runs: list[Run], root: Path) -> float | None:
-    """Return what such runs took before, seconds each, from the records of the same data sets and recipes."""
-    alike = {(r.dataset, r.recipe, r.protocol) for r in runs}
+    """Return what such runs took before, seconds each: by the records of the same data sets, recipes and protocols.
+
+    Where a protocol has no record yet, those of the others count, which train on about as many images.
+    """
+    records = [r for r in results.load_all(root) if r["complete"]]
     took = [
-        r["seconds"]
-        for r in results.load_all(root)
-        if (r["dataset"], r["recipe"]["name"], r["protocol"]) in alike and r["complete"]
+        record["seconds"]
+        for wanted in {(r.dataset, r.recipe, r.protocol) for r in runs}
+        for record in (
+            [r for r in records if (r["dataset"], r["recipe"]["name"], r["protocol"]) == wanted]
+            or [r for r in records if (r["dataset"], r["recipe"]["name"]) == wanted[:2]]
+        )
     ]
     return sum(took) / len(took) if took else None
 

@@ -108,6 +108,19 @@ def test_the_outlook_counts_what_is_left_and_prices_it_by_what_such_runs_took(tm
     assert (row.left, row.hours) == (0, 0.0)
 
 
+def test_a_protocol_that_has_not_run_is_priced_by_the_others(tmp_path: Path) -> None:
+    fold = Run("ckplus", "native48", "proposed", "subjects", 0, 3)
+    frames = Run("ckplus", "native48", "proposed", "frames", 0, None)
+    for run, seconds in ((fold, 100.0), (frames, 300.0)):
+        assert sweep.mean_seconds([frames], tmp_path) == (None if run is fold else 100.0)
+        path = run.path(tmp_path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({**run.job().record(), "seconds": seconds}))
+    assert sweep.mean_seconds([frames], tmp_path) == 300.0
+    assert sweep.mean_seconds([fold, frames], tmp_path) == 200.0
+    assert sweep.mean_seconds([Run("ckplus", "paper128", "proposed", "frames", 0, None)], tmp_path) is None
+
+
 def test_a_run_another_process_is_at_is_left_to_it(tmp_path: Path) -> None:
     from filelock import FileLock
 
