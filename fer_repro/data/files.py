@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from .faces import DataError
 
 BLOCK = 1 << 24  # bytes hashed as one piece of work
+SMALL = 1 << 16  # bytes read at once: more than a face takes
 CHUNK = 64  # files read or decoded as one piece of work
 
 T = TypeVar("T")
@@ -65,9 +66,9 @@ class Folder(Files):
         try:
             number = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
             try:
-                parts = []
-                while part := os.read(number, max(1 << 14, os.fstat(number).st_size + 1)):
-                    parts.append(part)
+                parts = [os.read(number, SMALL)]
+                while len(parts[-1]) == SMALL:  # it may go on; a call fewer for all that are smaller
+                    parts.append(os.read(number, SMALL))
             finally:
                 os.close(number)
         except OSError as fault:
