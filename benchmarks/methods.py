@@ -74,10 +74,24 @@ def features_of(images: int, shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
 
 
 def closing_fit(name: str, images: int, size: int) -> Work:
-    """Return ours: what training calls once, on all training images."""
+    """Return ours: what training calls, on all training images.
+
+    Training gathers as many steps of a sequence as memory may hold; here those first ones stand for the rest as well.
+    """
     model, shape = built(NETWORKS[name], size)
-    features, labels = features_of(images, shape)
-    return lambda: model.fit_stage(features, labels)  # type: ignore[operator]
+    if not model.fits_by_step:
+        features, labels = features_of(images, shape)
+        return lambda: model.fit_stage(features, labels)  # type: ignore[operator]
+    steps, width = shape
+    number = 2 if training.automatic_precision("cpu").startswith("bf16") else 4  # bytes
+    at_once = min(steps, training.steps_at_once(images, number * width))
+    features, labels = features_of(images, (at_once, width))
+
+    def fit() -> None:
+        for first in range(0, steps, at_once):
+            model.fit_stage(features[:, : steps - first], labels, first)  # type: ignore[operator]
+
+    return fit
 
 
 def scikit_learn(solver: str, images: int, size: int) -> Work:

@@ -145,6 +145,7 @@ class SupportVectorBaseline(FittedOnce):
     stages = 2
     center_loss = False
     fits_on = "features"
+    fits_by_step = False
     svm_weight: Tensor
     svm_bias: Tensor
 

@@ -201,21 +201,25 @@ class ProjectionLayer(FittedOnce):
         self.register_buffer("eigenvalues", torch.zeros(n, num_directions))
 
     @torch.no_grad()
-    def fit(self, features: Tensor, labels: Tensor) -> None:
+    def fit(self, features: Tensor, labels: Tensor, first: int = 0) -> None:
         """Fit on attended features (N, T, D) and labels (N,), then stay fixed.
 
         The projected training features get unit variance in every direction, so that what follows starts well scaled.
         Where a class has no training image, the direction it would have given stays zero.
+
+        Steps that have projections of their own may come in several calls, some steps in each and in order, to spare
+        memory: ``first`` is the number of the first one given. The fit is done when the last has come.
         """
         y = labels.cpu().numpy()
         n = min(self.weight.shape[2], len(np.unique(y)) - 1)
-        for learned in (self.weight, self.offset, self.eigenvalues):
-            learned.zero_()
+        if first == 0:
+            for learned in (self.weight, self.offset, self.eigenvalues):
+                learned.zero_()
         if self.shared:
             steps = [(features.flatten(0, 1), np.repeat(y, features.shape[1]))]
         else:
             steps = [(features[:, t], y) for t in range(features.shape[1])]
-        for t, (x, target) in enumerate(steps):
+        for t, (x, target) in enumerate(steps, first):
             array = x.double().cpu().numpy()
             lda = LinearDiscriminantProjection(n, within=self.within).fit(array, target)
             spread = lda.transform(array).std(0) + 1e-12
@@ -223,7 +227,8 @@ class ProjectionLayer(FittedOnce):
             self.weight[t, :, :n] = torch.from_numpy(W).to(self.weight)
             self.offset[t, :n] = torch.from_numpy(-lda.mean_ @ W).to(self.offset)
             self.eigenvalues[t, :n] = torch.from_numpy(lda.eigenvalues_).to(self.eigenvalues)
-        self.now_fitted()
+        if first + len(steps) == len(self.weight):
+            self.now_fitted()
 
     def forward(self, x: Tensor) -> Tensor:
         """Project (B, T, D) to (B, T, C - 1)."""

@@ -127,11 +127,19 @@ class ProposedNetwork(nn.Module):
         parts["features"] = features  # (B, F)
         return self.classifier(features), parts
 
-    def fit_stage(self, attended: Tensor, labels: Tensor) -> None:
-        """Fit LDA on the training set's attended features (N, T, 2h) and labels (N,): the second stage begins."""
-        self.lda.fit(attended, labels)
+    def fit_stage(self, attended: Tensor, labels: Tensor, first: int = 0) -> None:
+        """Fit LDA on the training set's attended features (N, T, 2h) and labels (N,): the second stage begins.
+
+        Where ``fits_by_step``, some steps at a time will do, ``first`` the first one's number.
+        """
+        self.lda.fit(attended, labels, first)
 
     fits_on = "attended"  # the part fit_stage wants
+
+    @property
+    def fits_by_step(self) -> bool:
+        """Say whether ``fit_stage`` takes some steps of the sequence at a time: each has its own projection (Q9)."""
+        return not self.lda.shared
 
     def fit_is_due(self, stage: int, finished: bool) -> bool:
         """Say whether ``fit_stage`` is wanted now: once, after the first stage (Q9)."""

@@ -45,6 +45,7 @@ from fer_repro.preprocessing import normalize_batch, prepare_uint8, prepared
 from fer_repro.recipe import Recipe
 
 EVALUATION_BATCH = 512
+HELD_BYTES = 2**31  # of features held at once for a closed-form fit
 logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces each precision it is given
 
 
@@ -223,6 +224,14 @@ def pixels_for(faces: FaceDataset, recipe: Recipe) -> NDArray[np.uint8]:
     if len(faces) * recipe.size**2 > 2**25:
         return prepared(faces, recipe.size, recipe.median_kernel)
     return prepare_uint8(faces.images, recipe.size, recipe.median_kernel)
+
+
+def steps_at_once(images: int, step_bytes: int) -> int:
+    """Return of how many steps of a sequence the features of all images fit into ``HELD_BYTES``: at least one.
+
+    A closed-form fit of more steps takes several passes over the images, and gives the same numbers.
+    """
+    return max(1, HELD_BYTES // (images * step_bytes))
 
 
 def joined(batches: Iterable[Tensor], rows: int) -> Tensor:
@@ -455,10 +464,19 @@ class Trainer:
         """Fit LDA or the SVM in closed form, on unaugmented training images, if now is its moment (Q9, Q17)."""
         if not self.model.fit_is_due(stage, finished=True):  # type: ignore[operator]
             return
-        wanted = str(self.model.fits_on)
-        train = self.images["train"]
-        features = joined((parts[wanted].cpu() for _, parts in self._forward(train)), len(train))
-        self.model.fit_stage(features, train.labels.cpu())  # type: ignore[operator]
+        wanted, train = str(self.model.fits_on), self.images["train"]
+        labels = train.labels.cpu()
+        if not self.model.fits_by_step:
+            features = joined((parts[wanted].cpu() for _, parts in self._forward(train)), len(train))
+            self.model.fit_stage(features, labels)  # type: ignore[operator]
+            return
+        sequence = next(self._forward(train))[1][wanted]  # (B, T, D), to see how large a step is
+        at_once = steps_at_once(len(train), sequence[0, 0].numel() * sequence.element_size())
+        for first in range(0, sequence.shape[1], at_once):
+            some = slice(first, first + at_once)
+            features = joined((parts[wanted][:, some].cpu() for _, parts in self._forward(train)), len(train))
+            self.model.fit_stage(features, labels, first)  # type: ignore[operator]
+            del features  # before the next are gathered
 
     def _forward(self, images: Images) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
         self.model.eval()

@@ -97,6 +97,20 @@ def test_the_layer_projects_each_step_by_its_own_lda() -> None:
         np.testing.assert_allclose(z[:, t].numpy(), slow, atol=1e-4)
 
 
+def test_steps_may_come_one_call_after_another() -> None:
+    generator = torch.Generator().manual_seed(0)
+    y = torch.arange(60) % 4
+    x = torch.randn(60, 5, 6, generator=generator) + y[:, None, None]
+    whole, pieces = (ProjectionLayer(num_steps=5, num_features=6, num_directions=3) for _ in range(2))
+    whole.fit(x, y)
+    for first in (0, 2, 4):
+        assert not pieces.ready
+        pieces.fit(x[:, first : first + 2], y, first)
+    assert pieces.ready and bool(pieces.fitted)
+    for name in ("weight", "offset", "eigenvalues"):
+        assert torch.equal(getattr(pieces, name), getattr(whole, name))
+
+
 def test_a_shared_projection_is_fitted_on_all_steps_together() -> None:
     x, y = torch.randn(40, 3, 5), torch.arange(40) % 3
     layer = ProjectionLayer(3, 5, 2, shared=True)

@@ -226,9 +226,9 @@ def test_lda_is_fitted_between_the_stages_and_fixed_afterwards(monkeypatch: pyte
     fits, after = [], []
     fit, epoch = ProjectionLayer.fit, training.Trainer._epoch
 
-    def watched_fit(self: ProjectionLayer, features: torch.Tensor, labels: torch.Tensor) -> None:
+    def watched_fit(self: ProjectionLayer, features: torch.Tensor, labels: torch.Tensor, first: int) -> None:
         assert labels.tolist() == faces().part("train").labels.tolist(), "all training images, in order"
-        fit(self, features, labels)
+        fit(self, features, labels, first)
         fits.append(self.weight.clone())
 
     def watched_epoch(self: training.Trainer, stage: int, number: int) -> dict[str, Any]:
@@ -255,7 +255,9 @@ def test_lda_is_fitted_on_images_as_they_are(monkeypatch: pytest.MonkeyPatch) ->
     given: list[torch.Tensor] = []
     fit = ProjectionLayer.fit
     monkeypatch.setattr(training, "augment", lambda x, *_, **__: x * 0)
-    monkeypatch.setattr(ProjectionLayer, "fit", lambda self, x, y: (given.append(x.clone()), fit(self, x, y))[1])
+    monkeypatch.setattr(
+        ProjectionLayer, "fit", lambda self, x, *more: (given.append(x.clone()), fit(self, x, *more))[1]
+    )
     run()
     assert given[0].std(0).min() > 0, "every image gave the same features"
 
@@ -272,6 +274,32 @@ def test_gradient_passes_through_the_fitted_lda_to_the_cnn(monkeypatch: pytest.M
     monkeypatch.setattr(training.Trainer, "_epoch", watched)
     run(recipe=replace(TINY, weight_decay=0.0))
     assert moved == {1: True, 2: True}
+
+
+@pytest.mark.parametrize("options", [SMALL, SMALL | {"lda_shared": True}])
+def test_lda_is_the_same_when_its_features_do_not_fit_at_once(
+    options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[int] = []
+    fit_stage = network.ProposedNetwork.fit_stage
+
+    def watched(self: network.ProposedNetwork, attended: Tensor, *more: Any) -> None:
+        given.append(attended.shape[1])
+        fit_stage(self, attended, *more)
+
+    monkeypatch.setattr(network.ProposedNetwork, "fit_stage", watched)
+    at_once = run(options=options)
+    steps = given.copy()
+    assert len(steps) == 1 and steps[0] > 1
+    monkeypatch.setattr(training, "HELD_BYTES", 1)
+    by_step = run(options=options)
+    assert given[1:] == (steps if "lda_shared" in options else [1] * steps[0])
+    assert course(by_step) == course(at_once)
+
+
+def test_as_many_steps_are_fitted_at_once_as_memory_holds() -> None:
+    assert training.steps_at_once(28_709, 4 * 256) * 28_709 * 4 * 256 <= training.HELD_BYTES
+    assert training.steps_at_once(10**9, 4 * 256) == 1
 
 
 def test_the_svm_is_fitted_when_all_training_is_over() -> None:
