@@ -116,13 +116,15 @@ def ceiling(found: Mapping[str, Any]) -> float:
     return float(limit / sum(found["operations_an_image"].values()) / plain)
 
 
-def bytes_an_image(size: int) -> dict[str, int]:
+def bytes_an_image(size: int, steps: int | None = None) -> dict[str, int]:
     """Return what memory holds for each training image of the proposed network, by part, bytes.
 
-    Pixels stay as uint8; LDA wants the attended features of all images at once, in float32.
+    Pixels stay as uint8; LDA wants the attended features of all images in float32, for so many ``steps`` of the
+    sequence at a time: all of them (None) as long as they fit into ``training.HELD_BYTES``, in the end one.
     """
     net = network.build("proposed", 7, size)
-    features = 4 * int(net.lda.weight.shape[0]) * int(net.bilstm.num_features)  # type: ignore[union-attr, arg-type, index]
+    most = int(net.lda.weight.shape[0])  # type: ignore[union-attr, arg-type, index]
+    features = 4 * (steps or most) * int(net.bilstm.num_features)  # type: ignore[union-attr, arg-type]
     return {"pixels": size * size, "attended features": features}
 
 

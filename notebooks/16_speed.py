@@ -417,7 +417,7 @@ if found["growth"]:
 
 # %%
 course = sum(recipe.get("paper128").epochs)
-each = speed.bytes_an_image(128)
+each = speed.bytes_an_image(128, steps=1)  # so large a set is fitted step by step
 counts = (28_709, 1_000_000, 100_000_000)
 if found["training"]:
     r = found["training"]
@@ -443,11 +443,12 @@ if found["training"]:
     )
     limit = r["machine"]["memory_bytes"] / sum(each.values())
     figures.say(
-        f"**What breaks first** is memory, at about {limit:,.0f} images: LDA is fitted on the attended features of all "
-        f"training images at once, {each['attended features'] / 2**10:.0f} KiB each, "
-        f"beside {each['pixels'] / 2**10:.0f} KiB of pixels. The cure is known: scatter matrices are sums over images, "
-        "so that they can be gathered batch by batch and no feature need be kept; the pixels can stay in a mapped "
-        "file. Then time is what is left, and time can be divided."
+        f"**What breaks first** is memory, at about {limit:,.0f} images: {each['pixels'] / 2**10:.0f} KiB of pixels "
+        f"each, and {each['attended features'] / 2**10:.0f} KiB of attended features. LDA is fitted on as many steps "
+        f"of the sequence at a time as {training.HELD_BYTES / 2**30:.0f} GiB hold, at least one, and goes over the "
+        "images again for the next. The cure is known: scatter matrices are sums over images, so that they can be "
+        "gathered batch by batch and no feature need be kept; the pixels can stay in a mapped file. Then time is what "
+        "is left, and time can be divided."
     )
 
 # %% [markdown]
@@ -649,7 +650,8 @@ if found["peers"]:
 # - The largest gains were not in arithmetic but in waiting: page faults, decoding, maps that nobody needs.
 # - An exact shortcut is worth more than an approximate one, because a test can prove it.
 # - What changes numbers, if only by rounding, is measured on the accuracy, with more than one seed.
-# - When the data grow, memory breaks before time does: LDA as it is written wants all features at once.
+# - When the data grow, memory breaks before time does: pixels are kept, and LDA as it is written wants a step's
+#   features of all images at once.
 #
 # ## Quiz
 

@@ -120,6 +120,7 @@ def test_memory_an_image_is_that_of_its_tensors(size: int) -> None:
     attended = network.build("proposed", 7, size).eval()(torch.zeros(1, 1, size, size))[1]["attended"]
     assert parts["pixels"] == size * size
     assert parts["attended features"] == attended.numel() * attended.element_size()
+    assert speed.bytes_an_image(size, steps=1)["attended features"] == attended[0, 0].numel() * 4
 
 
 def test_a_forecast_grows_with_images() -> None:
