@@ -81,7 +81,8 @@ else:
 # %%
 figures.say(
     "\n".join(
-        f"- {{source}}`benchmarks/{name.removesuffix('-float32')}.py`: "
+        f"- {{source}}`benchmarks/{name.removesuffix('-float32')}.py`"
+        + (" without bfloat16: " if name.endswith("-float32") else ": ")
         + (f"{speed.machine(r)}; {{record}}`benchmarks/{name}.json`." if r else "not measured yet.")
         for name, r in found.items()
     )
