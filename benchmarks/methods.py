@@ -33,7 +33,7 @@ from fer_repro.recipe import get
 CLASSES = 7
 TRAIN, TEST = sum(OFFICIAL["train"]), sum(OFFICIAL["test"])
 SHARES = (8, 4, 2, 1)
-METHODS = 9
+METHODS = len(network.NAMES)
 RUNS = 3  # seeds of each method, as a verdict needs
 GOAL = 4096  # MiB, for everything at FER2013's size
 LATE = (  # what the parts import when they are first called: no part of what is measured
@@ -144,7 +144,7 @@ def intervals(images: int) -> Work:
 
 
 def intervals_of_all(images: int) -> Work:
-    """Return the same of all nine methods together, each image drawn by itself, as the ledger has them."""
+    """Return the same of all methods together, each image drawn by itself, as the ledger has them."""
     labels, many = predictions_of(images, METHODS)
     units, stacked = np.arange(images), np.concatenate(many)
     return lambda: metrics.bootstrap_measures(labels, stacked, CLASSES, units)

@@ -7,6 +7,7 @@ None has center loss, LDA or reconstruction, which the paper counts as its own.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from functools import partial
 
@@ -106,7 +107,7 @@ def support_vector_machine(
     ValueError
         If a feature is not finite.
     """
-    from scipy.optimize import minimize  # late: costs a tenth of a second
+    from scipy.optimize import minimize  # late: CNN-SVM alone wants it, once a run
 
     if not np.isfinite(features).all():
         raise ValueError("SVM: wanted finite features, got NaN or infinity")
@@ -124,8 +125,10 @@ def support_vector_machine(
     start = np.zeros(X.shape[1])
     enough = 1e-10 * float(np.linalg.norm(objective(start)[1]))  # the last step is exact, so this costs none
     region = {"initial_trust_radius": 10.0, "max_trust_radius": 1e4, "gtol": enough}
-    w = minimize(objective, start, jac=True, hess=hessian, method="trust-exact", options=region).x
-    return w[:-1], float(w[-1])
+    found = minimize(objective, start, jac=True, hess=hessian, method="trust-exact", options=region)
+    if not found.success:
+        warnings.warn(f"SVM: the minimum was not reached: {found.message}", RuntimeWarning, stacklevel=2)
+    return found.x[:-1], float(found.x[-1])
 
 
 class SupportVectorBaseline(FittedOnce):

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fer_repro import metrics, network, results
+from fer_repro import metrics, network, results, training
 
 NAMES = ("training", "training-float32", "layers", "growth", "preprocessing", "data", "methods", "peers")
 OURS = "fer_repro.training"  # as the training benchmark calls the project's own loop
@@ -73,9 +73,14 @@ def goals(found: Mapping[str, Mapping[str, Any] | None]) -> pd.DataFrame:
         ``what, goal, bound`` ("at least", "at most"), ``measured`` (NaN where not yet), ``reached``.
     """
     preprocessing, data = found.get("preprocessing"), found.get("data")
-    trained = [found.get("training"), found.get("training-float32")]
+
+    def trained(name: str) -> tuple[float, float]:
+        r = found.get(name)
+        return (r["times_faster"][OURS], r["share_of_gemm"]) if r else (np.nan, np.nan)
+
     measured = (
-        *(n for r in trained for n in ((r["times_faster"][OURS], r["share_of_gemm"]) if r else (np.nan, np.nan))),
+        *trained("training"),
+        *trained("training-float32"),
         preprocessing["times_as_fast_as_scikit_image"] if preprocessing else np.nan,
         preprocessing["time_over_bare_opencv"] if preprocessing else np.nan,
         min(data["csv"]["times_faster"].values()) if data else np.nan,
@@ -109,23 +114,21 @@ def ladder(found: Mapping[str, Any]) -> pd.DataFrame:
 def ceiling(found: Mapping[str, Any]) -> float:
     """Return how many times the better plain loop a loop of nothing but matrix products would be, for this network.
 
-    The machine's products a second over an image's operations, over the plain loop's images a second.
+    Ours is so many times the plain loop, and such a share of that limit.
     """
-    plain = found["ways"][OURS]["images_per_second"] / found["times_faster"][OURS]
-    limit = found["matrix_product"]["bfloat16" if found["precision"].startswith("bf16") else "float32"]
-    return float(limit / sum(found["operations_an_image"].values()) / plain)
+    return float(found["times_faster"][OURS] / found["share_of_gemm"])
 
 
-def bytes_an_image(size: int, steps: int | None = None) -> dict[str, int]:
-    """Return what memory holds for each training image of the proposed network, by part, bytes.
+def bytes_an_image(size: int, images: int = 1) -> dict[str, int]:
+    """Return what memory holds for each of so many training images of the proposed network, by part, bytes.
 
-    Pixels stay as uint8; LDA wants the attended features of all images in float32, for so many ``steps`` of the
-    sequence at a time: all of them (None) as long as they fit into ``training.HELD_BYTES``, in the end one.
+    Pixels stay as uint8; LDA wants the attended features of all images in float32, for as many steps of the sequence
+    at a time as :func:`fer_repro.training.steps_at_once` says.
     """
     net = network.build("proposed", 7, size)
-    most = int(net.lda.weight.shape[0])  # type: ignore[union-attr, arg-type, index]
-    features = 4 * (steps or most) * int(net.bilstm.num_features)  # type: ignore[union-attr, arg-type]
-    return {"pixels": size * size, "attended features": features}
+    steps, step_bytes = int(net.lda.weight.shape[0]), 4 * int(net.bilstm.num_features)  # type: ignore[union-attr, arg-type, index]
+    held = min(steps, training.steps_at_once(images, step_bytes))
+    return {"pixels": size * size, "attended features": held * step_bytes}
 
 
 def forecast(images: int, epochs: int, images_per_second: float, bytes_each: int, memory: int) -> dict[str, Any]:

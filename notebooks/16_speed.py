@@ -162,7 +162,7 @@ if found["training"]:
 # other; the optimiser reads and writes every weight. What the count leaves out also counts against us: augmentation,
 # Eq. 1, the update of the centers.
 #
-# Most laptops have no bfloat16. The same ladder on a processor without it, or with it left unused:
+# Many processors have no instructions for bfloat16. The same ladder on one of them, or with bfloat16 left unused:
 
 # %%
 if found["training-float32"]:
@@ -418,8 +418,8 @@ if found["growth"]:
 
 # %%
 course = sum(recipe.get("paper128").epochs)
-each = speed.bytes_an_image(128, steps=1)  # so large a set is fitted step by step
 counts = (28_709, 1_000_000, 100_000_000)
+each = speed.bytes_an_image(128, images=counts[-1])  # a step of the sequence at a time
 if found["training"]:
     r = found["training"]
     here = [
@@ -427,7 +427,7 @@ if found["training"]:
             n,
             course,
             r["ways"]["fer_repro.training"]["images_per_second"],
-            sum(each.values()),
+            sum(speed.bytes_an_image(128, images=n).values()),
             r["machine"]["memory_bytes"],
         )
         for n in counts
