@@ -48,6 +48,11 @@ def high_water() -> float:
     return int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]) / 1024
 
 
+def risen(before: float) -> float:
+    """Return by how much :func:`high_water` has risen, in MiB: not below 0, since the kernel counts it roughly."""
+    return max(0.0, high_water() - before)
+
+
 def in_fresh_process(script: str, *arguments: str, **environment: str) -> Any:
     """Run another benchmark's inner command in a process of its own, and return the JSON of its last line.
 

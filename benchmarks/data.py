@@ -25,7 +25,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import PIL
-from _common import high_water, in_fresh_process, in_turns, parser, report
+from _common import high_water, in_fresh_process, in_turns, parser, report, risen
 from PIL import Image
 
 from fer_repro import data
@@ -163,7 +163,7 @@ def peak(kind: str, way: str, path: str) -> float:
     """Return what this process needs at most for one way of reading, above its imports, MiB."""
     before = high_water()
     WAYS[kind][way](Path(path))
-    return high_water() - before
+    return risen(before)
 
 
 def measure(count: int, repeats: int, folder: Path) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from _common import high_water, in_fresh_process, parser, report
+from _common import high_water, in_fresh_process, parser, report, risen
 
 from fer_repro import data, training
 from fer_repro.recipe import get
@@ -47,7 +47,7 @@ def point(images: int, size: int, batch: int) -> dict[str, float]:
         "images_per_second": speed,
         "epoch_seconds": images / speed,
         "seconds": float(record["seconds"]),  # validation and LDA's fit with it
-        "peak_megabytes": high_water() - before,
+        "peak_megabytes": risen(before),
     }
 
 

@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from _common import high_water, in_fresh_process, parser, report
+from _common import high_water, in_fresh_process, parser, report, risen
 from torch import Tensor, nn
 
 from fer_repro import metrics, network, training
@@ -228,7 +228,7 @@ def point(part: str, images: int, size: int) -> dict[str, float]:
     return {
         "seconds": time.perf_counter() - wall,
         "processor_seconds": time.process_time() - processor,
-        "peak_megabytes": high_water() - before,
+        "peak_megabytes": risen(before),
         "process_megabytes": high_water(),
     }
 
