@@ -20,6 +20,7 @@ import pandas as pd
 
 SCHEMA = 1
 Record = dict[str, Any]
+FLOAT32 = Path("benchmarks", "float32")  # under the folder of records: runs wanted in float32, named as any others
 IDENTITY = ("dataset", "recipe", "model", "protocol", "seed")  # what a record must at least say of itself
 
 # Commits that records name and this history does not have: the working copy with them was lost before it was published.
@@ -110,11 +111,12 @@ def load_all(
     recipe: str | None = None,
     model: str | None = None,
     protocol: str | None = None,
+    float32: bool = False,
 ) -> list[Record]:
     """Read all records under ``folder``, in the order of their paths; the arguments choose among them.
 
     Each gets a field ``path``, relative to the folder. Files under ``mechanisms/``, ``facts/``, ``benchmarks/`` and
-    hidden folders are no run records.
+    hidden folders are no run records; ``float32`` adds, after the others, those under :data:`FLOAT32`.
     """
     folder = Path(folder) if folder is not None else root()
     records = []
@@ -126,6 +128,9 @@ def load_all(
         wanted = {"dataset": dataset, "model": model, "protocol": protocol}
         if all(v is None or record[k] == v for k, v in wanted.items()) and recipe in (None, relative.parts[1]):
             records.append(record)
+    if float32:
+        apart = load_all(folder / FLOAT32, dataset, recipe, model, protocol)
+        records += [r | {"path": (FLOAT32 / r["path"]).as_posix()} for r in apart]
     return records
 
 

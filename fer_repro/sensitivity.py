@@ -1,7 +1,7 @@
 """What moves when one of the paper's silences is taken otherwise: readings, paired comparisons, where defaults stand.
 
 Each reading changes one thing in a network (``options``) or a recipe (``changes``), and is compared with the run of the
-same seed, data and recipe that takes every default. ``plans/sensitivity-*.toml`` hold the runs.
+same seed, data, recipe and precision that takes every default. ``plans/sensitivity-*.toml`` hold the runs.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from fer_repro import metrics, results
 SIGNIFICANT = 0.05  # after Holm's correction over one plot
 COLUMNS = (
     *("question", "reading", "model", "variant", "seeds", "n", "default", "otherwise"),
-    *("difference", "low", "high", "p", "p_holm", "significant", "paths"),
+    *("difference", "low", "high", "p", "p_holm", "significant", "precision", "paths"),
 )
 
 
@@ -96,7 +96,8 @@ def compare(records: Iterable[results.Record], wanted: Iterable[Reading] = READI
     Parameters
     ----------
     records : iterable of records
-        Of one data set and one recipe, such as ``results.load_all(dataset="synthetic", recipe="quick")``.
+        Of one data set and one recipe, such as ``results.load_all(dataset="synthetic", recipe="quick")``. A reading
+        that has pairs in more than one precision is compared in that of most seeds, the records' first among equals.
     wanted : iterable of Reading
 
     Returns
@@ -104,7 +105,8 @@ def compare(records: Iterable[results.Record], wanted: Iterable[Reading] = READI
     DataFrame
         One row a reading that has at least one pair of complete runs, columns :data:`COLUMNS`: accuracy by default and
         otherwise (fractions), the difference with its 95 % interval (paired bootstrap over images and, with several
-        seeds, over runs), McNemar's p-value (twice the mean over seeds) and Holm's over all rows.
+        seeds, over runs), McNemar's p-value (twice the mean over seeds) and Holm's over all rows, and the precision of
+        both runs.
 
     Raises
     ------
@@ -142,20 +144,22 @@ def _row(reading: Reading, records: list[results.Record]) -> dict[str, Any] | No
         "low": found.low,
         "high": found.high,
         "p": metrics.mcnemar_over_seeds(labels, a, b),
+        "precision": pairs[0][0].get("precision"),
         "paths": [r.get("path") for _, r in pairs],
     }
 
 
 def _pairs(reading: Reading, records: list[results.Record]) -> list[tuple[results.Record, results.Record]]:
-    """Return (default, otherwise) runs of the same seed, protocol, data and recipe, in the order of seeds."""
+    """Return (default, otherwise) runs of one precision and the same seed, protocol, data and recipe, by seed."""
     defaults = {_key(r, {}): r for r in records if r["model"] == reading.base and r["variant"] is None}
-    pairs = []
+    pairs: dict[str | None, list[tuple[results.Record, results.Record]]] = {}
     for r in records:
         if (r["model"], r["variant"]) == (reading.model, reading.variant):
             default = defaults.get(_key(r, reading.changes, defaults.values()))
             if default and default["predictions"]["label"] == r["predictions"]["label"]:
-                pairs.append((default, r))
-    return sorted(pairs, key=lambda pair: pair[0]["seed"])
+                pairs.setdefault(r.get("precision"), []).append((default, r))
+    most = max(pairs.values(), key=lambda some: len(some), default=[])
+    return sorted(most, key=lambda pair: pair[0]["seed"])
 
 
 def _key(record: results.Record, changes: Mapping[str, Any], defaults: Iterable[results.Record] = ()) -> str:
@@ -165,7 +169,9 @@ def _key(record: results.Record, changes: Mapping[str, Any], defaults: Iterable[
         if default["seed"] == record["seed"]:
             recipe |= {name: default["recipe"][name] for name in changes}
     same = [record[k] for k in ("dataset", "protocol", "seed", "fold")]
-    return json.dumps([*same, (record.get("data") or {}).get("fingerprint"), recipe], sort_keys=True)
+    return json.dumps(
+        [*same, record.get("precision"), (record.get("data") or {}).get("fingerprint"), recipe], sort_keys=True
+    )
 
 
 def missing(records: Iterable[results.Record], wanted: Iterable[Reading] = READINGS) -> list[Reading]:

@@ -180,7 +180,7 @@ def on_gpus(
 
 
 def precision_effect(folder: Path | None = None, dataset: str = "fer2013", recipe: str = "native48") -> pd.DataFrame:
-    """Compare runs in float32 (under ``results/benchmarks/float32``) with those in mixed bfloat16, seed by seed.
+    """Compare runs in float32 (under :data:`fer_repro.results.FLOAT32`) with those in mixed bfloat16, seed by seed.
 
     Returns
     -------
@@ -192,7 +192,7 @@ def precision_effect(folder: Path | None = None, dataset: str = "fer2013", recip
     mixed = {(r["model"], r["seed"]): r for r in results.load_all(folder, dataset, recipe) if _plain(r, "bf16-mixed")}
     full = {
         (r["model"], r["seed"]): r
-        for r in results.load_all(folder / "benchmarks" / "float32", dataset, recipe)
+        for r in results.load_all(folder / results.FLOAT32, dataset, recipe)
         if _plain(r, "32-true")
     }
     rows = []

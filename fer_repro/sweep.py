@@ -14,7 +14,7 @@ import threading
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import product
@@ -32,7 +32,7 @@ else:
     import tomli as tomllib
 
 PLANS = Path(__file__).resolve().parent.parent / "plans"  # of a checkout
-BLOCK = {"datasets", "recipe", "protocol", "models", "seeds", "folds", "options", "changes"}
+BLOCK = {"datasets", "recipe", "protocol", "models", "seeds", "folds", "options", "changes", "precision"}
 
 
 class PlanError(ValueError):
@@ -53,6 +53,7 @@ class Run:
     changes: dict[str, Any] = field(default_factory=dict, hash=False)
     epochs: int | None = None
     limit: int | None = None
+    precision: str | None = None  # "32-true" where the plan wants float32; None for what the sweep is told
 
     def job(self) -> Any:
         """Return the :class:`fer_repro.training.Job` this is."""
@@ -67,7 +68,11 @@ class Run:
 
     def path(self, root: Path) -> Path:
         """Return where its record belongs."""
-        return results.path_of(self.job().record(), root)
+        return results.path_of(self.job().record(), self.folder(root))
+
+    def folder(self, root: Path) -> Path:
+        """Return the folder of its records: one apart where float32 is wanted, since a record's name is without it."""
+        return root / results.FLOAT32 if self.precision else root
 
     def __str__(self) -> str:
         """Name the run as its record's path does."""
@@ -117,6 +122,9 @@ def _expand(block: dict[str, Any], where: str) -> Iterator[Run]:
     for given, known, what in ((datasets, NAMES, "data set"), (models, network.NAMES, "model")):
         if unknown := set(given) - set(known):
             raise PlanError(f"{where}: unknown {what} {', '.join(sorted(unknown))}; wanted among {', '.join(known)}")
+    precision = block.get("precision")
+    if precision not in (None, "32-true"):
+        raise PlanError(f"{where}: unknown precision {precision!r}; wanted '32-true', or none for the sweep's own")
     try:
         get_recipe(recipe)
     except ValueError as error:
@@ -125,7 +133,8 @@ def _expand(block: dict[str, Any], where: str) -> Iterator[Run]:
         protocol = block.get("protocol", DEFAULT_PROTOCOL[dataset])
         folds = block.get("folds", list(range(FOLDS))) if protocol == "subjects" else [None]
         for model, fold in product(models, folds):
-            yield Run(dataset, recipe, model, protocol, seed, fold, block.get("options", {}), block.get("changes", {}))
+            options, changes = block.get("options", {}), block.get("changes", {})
+            yield Run(dataset, recipe, model, protocol, seed, fold, options, changes, precision=precision)
 
 
 def split_by_state(runs: list[Run], root: Path) -> tuple[list[Run], list[Run]]:
@@ -160,12 +169,12 @@ def _perform(run: Run, root: Path, data_dir: Path | None, device: str, precision
         training.train(
             *(_faces(run.dataset, data_dir), run.model, get_recipe(run.recipe), run.protocol, run.seed, run.fold),
             device=device,
-            precision=precision,
+            precision=run.precision or precision,
             options=run.options,
             changes=run.changes,
             epochs=run.epochs,
             limit=run.limit,
-            folder=root,
+            folder=run.folder(root),
         )
     except (training.RunInProgress, FileExistsError) as busy:
         return Outcome(run, "busy", time.perf_counter() - started, str(busy))
@@ -175,7 +184,7 @@ def _perform(run: Run, root: Path, data_dir: Path | None, device: str, precision
 
 
 def _failed(run: Run, root: Path, seconds: float, error: BaseException) -> Outcome:
-    note = root / ".runs" / run.path(Path()).with_suffix("") / "failure.txt"
+    note = run.job().folder(run.folder(root)) / "failure.txt"
     note.parent.mkdir(parents=True, exist_ok=True)
     note.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
     return Outcome(run, "failed", seconds, f"{type(error).__name__}: {error}; see {note}")
@@ -210,7 +219,7 @@ def sweep(
     jobs : int
         Runs at once on this machine; its cores are shared among them.
     device, precision : str
-        See :func:`fer_repro.training.engine`.
+        See :func:`fer_repro.training.engine`; a run's own precision goes first.
     scheduler : str or None
         Address of a Dask scheduler, such as ``tcp://host:8786``: the runs go to its workers, one at a time to each,
         which must see ``root`` and the data at the same place.
@@ -275,13 +284,15 @@ def _on_cluster(
     return outcomes
 
 
-def outlook(plans: Mapping[Path, Path]) -> pd.DataFrame:
+def outlook(plans: Iterable[Path], root: Path) -> pd.DataFrame:
     """Return what of the plans has run and what the rest would cost.
 
     Parameters
     ----------
-    plans : mapping
-        Plan files to the folders of their records.
+    plans : iterable of Path
+        Plan files.
+    root : Path
+        Root of the records.
 
     Returns
     -------
@@ -290,12 +301,12 @@ def outlook(plans: Mapping[Path, Path]) -> pd.DataFrame:
         after another, by what such runs took before (NaN where none has run: :func:`mean_seconds`).
     """
     rows = []
-    for path, root in plans.items():
+    for path in plans:
         runs = read_plan(path)
         done, left = split_by_state(runs, root)
-        each: dict[tuple[str, str, str], list[Run]] = {}
+        each: dict[tuple[Any, ...], list[Run]] = {}
         for run in left:
-            each.setdefault((run.dataset, run.recipe, run.protocol), []).append(run)
+            each.setdefault((run.dataset, run.recipe, run.protocol, run.precision), []).append(run)
         took = [len(alike) * (mean_seconds(alike, root) or math.nan) for alike in each.values()]
         rows.append((path.name, len(runs), len(done), len(left), sum(took) / 3600))
     return pd.DataFrame(rows, columns=["plan", "planned", "done", "left", "hours"])
@@ -304,17 +315,16 @@ def outlook(plans: Mapping[Path, Path]) -> pd.DataFrame:
 def mean_seconds(runs: list[Run], root: Path) -> float | None:
     """Return what such runs took before, seconds each: by the records of the same data sets, recipes and protocols.
 
-    Where a protocol has no record yet, those of the others count, which train on about as many images.
+    Where a protocol has no record yet, those of the others count, which train on about as many images. Runs wanted in
+    float32 are priced by such runs alone.
     """
-    records = [r for r in results.load_all(root) if r["complete"]]
-    took = [
-        record["seconds"]
-        for wanted in {(r.dataset, r.recipe, r.protocol) for r in runs}
-        for record in (
-            [r for r in records if (r["dataset"], r["recipe"]["name"], r["protocol"]) == wanted]
-            or [r for r in records if (r["dataset"], r["recipe"]["name"]) == wanted[:2]]
-        )
-    ]
+    took = []
+    for folder in {r.folder(root) for r in runs}:
+        records = [r for r in results.load_all(folder) if r["complete"]]
+        for wanted in {(r.dataset, r.recipe, r.protocol) for r in runs if r.folder(root) == folder}:
+            alike = [r for r in records if (r["dataset"], r["recipe"]["name"], r["protocol"]) == wanted]
+            alike = alike or [r for r in records if (r["dataset"], r["recipe"]["name"]) == wanted[:2]]
+            took += [r["seconds"] for r in alike]
     return sum(took) / len(took) if took else None
 
 

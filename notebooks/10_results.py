@@ -551,7 +551,7 @@ if len(mine):
             else "There is no room below that network to gain."
         )
     )
-tried = sensitivity.compare(r for r in results.load_all(dataset="fer2013", recipe="native48"))
+tried = sensitivity.compare(results.load_all(dataset="fer2013", recipe="native48", float32=True))
 tried = tried[tried["model"] == "proposed"]
 if len(tried):
     best, worst = (100 * tried["difference"].agg(how) for how in ("max", "min"))

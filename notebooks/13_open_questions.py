@@ -89,7 +89,8 @@ figures.show_source(metrics.discordance)
 quick = results.load_all(dataset="synthetic", recipe="quick")
 real = results.load_all(dataset="fer2013", recipe="native48")
 drawn = sensitivity.compare(quick)
-native = sensitivity.compare(real, [r for r in sensitivity.READINGS if r.native])  # readings of the proposed network
+both = results.load_all(dataset="fer2013", recipe="native48", float32=True)  # compared within one precision
+native = sensitivity.compare(both, [r for r in sensitivity.READINGS if r.native])  # readings of the proposed network
 done = {"drawn faces (`quick`)": drawn, "FER2013 at 48×48 (`native48`)": native}
 figures.say(
     f"On drawn faces, {len(drawn)} of {len(sensitivity.READINGS)} readings have been run, with "
@@ -165,7 +166,12 @@ if len(native):
     figures.show(
         lambda: pictures.tornado(native, sensitivity.seed_band(real)),
         name="fig-questions-native",
-        caption="The same on FER2013 at 48×48, recipe `native48`, PrivateTest.",
+        caption="The same on FER2013 at 48×48, recipe `native48`, PrivateTest."
+        + (
+            f" Compared in float32, which both runs were made in: {'; '.join(whole['reading'])}."
+            if len(whole := native[native["precision"] == "32-true"])
+            else ""
+        ),
         alt=described(native),
     )
 else:

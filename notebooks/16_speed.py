@@ -337,10 +337,7 @@ if len(effect):
         else "A difference is significant at 5 %: the precision is part of the recipe, and each record names it."
     )
 else:
-    figures.say(
-        "Not run yet: `fer-repro sweep plans/float32-native48.toml --precision 32-true --results "
-        "results/benchmarks/float32`."
-    )
+    figures.say("Not run yet: `fer-repro sweep plans/float32-native48.toml`.")
 
 # %% [markdown]
 # ## What has run, and what the rest would cost
@@ -348,13 +345,9 @@ else:
 # Every run that a verdict or a comparison wants is written down in a plan. What has no record is not run yet:
 
 # %%
-root = results.root()
-floats = "float32-native48.toml"  # its records stand apart: they differ in nothing that a record's name shows
-plans = {
-    path: root / "benchmarks" / "float32" if path.name == floats else root for path in sorted(sweep.PLANS.glob("*"))
-}
+plans = sorted(sweep.PLANS.glob("*.toml"))
 if plans:
-    left = sweep.outlook(plans)
+    left = sweep.outlook(plans, results.root())
     figures.table(
         left,
         name="tab-speed-plans",

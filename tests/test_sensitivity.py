@@ -96,6 +96,23 @@ def test_a_recipe_may_differ_in_what_the_reading_changes_and_in_nothing_else():
     assert sensitivity.compare([default, wider]).empty
 
 
+def test_a_pair_is_of_one_precision_and_the_one_of_most_seeds_is_taken():
+    def run(right, precision, seed=0, variant=None):
+        return record(right, seed, variant=variant) | {"precision": precision}
+
+    default, other = run(range(100), "bf16-mixed"), run(range(150), "32-true", variant="query=last")
+    assert sensitivity.compare([default, other]).empty
+    full = run(range(120), "32-true")
+    (row,) = sensitivity.compare([default, other, full]).itertuples()
+    assert (row.difference, row.precision) == (pytest.approx(30 / 210), "32-true")
+    mixed = run(range(101), "bf16-mixed", variant="query=last")
+    (row,) = sensitivity.compare([default, mixed, other, full]).itertuples()
+    assert (row.difference, row.seeds, row.precision) == (pytest.approx(1 / 210), 1, "bf16-mixed")  # first among equals
+    more = [run(range(90), "32-true", 1), run(range(120), "32-true", 1, "query=last")]
+    (row,) = sensitivity.compare([default, mixed, other, full, *more]).itertuples()
+    assert (row.difference, row.seeds, row.precision) == (pytest.approx(30 / 210), 2, "32-true")
+
+
 def test_two_recipes_in_one_comparison_are_refused():
     other = record(range(9))
     other["recipe"] = RECIPES["native48"].to_dict()

@@ -42,6 +42,11 @@ def test_a_plan_expands_to_folds_models_and_seeds(tmp_path: Path) -> None:
     runs = read_plan(plan)
     assert len(runs) == 2 * 2 * 10
     assert runs[0] == Run("ckplus", "native48", "proposed", "subjects", 0, 0)
+    assert runs[0].path(tmp_path).parts[: len(tmp_path.parts) + 1] == (*tmp_path.parts, "ckplus")
+    write(plan, plan.read_text() + 'precision = "32-true"\n')
+    apart = read_plan(plan)[0]
+    assert apart.path(tmp_path) == runs[0].path(tmp_path / results.FLOAT32)
+    assert apart != runs[0]
 
 
 @pytest.mark.parametrize(
@@ -61,6 +66,10 @@ def test_a_plan_expands_to_folds_models_and_seeds(tmp_path: Path) -> None:
         (
             '[[runs]]\ndatasets = ["fer2013"]\nrecipe = "native48"\nmodels = ["proposed"]\nseeds = [0]\nsize = 3\n',
             "unknown size",
+        ),
+        (
+            '[[runs]]\ndatasets = ["fer2013"]\nrecipe = "quick"\nmodels = ["proposed"]\nseeds = [0]\nprecision = 32\n',
+            "block 1: unknown precision 32; wanted '32-true'",
         ),
     ],
 )
@@ -86,6 +95,16 @@ def test_a_sweep_does_what_is_missing_once_and_outlives_a_failure(tmp_path: Path
     assert said[-1] == "1 runs: 1 done, 0 to do, 1 at once"
 
 
+def test_a_run_wanted_in_float32_is_made_in_it_and_kept_apart(tmp_path: Path) -> None:
+    run = tiny(precision="32-true")
+    (outcome,) = sweep.sweep([run], tmp_path, device="cpu", precision="bf16-mixed", threads=1, echo=lambda line: None)
+    assert outcome.state == "done"
+    assert results.load_all(tmp_path) == []
+    (record,) = results.load_all(tmp_path, float32=True)
+    assert record["precision"] == "32-true"
+    assert tmp_path / record["path"] == run.path(tmp_path)
+
+
 def test_the_outlook_counts_what_is_left_and_prices_it_by_what_such_runs_took(tmp_path: Path) -> None:
     plan = write(
         tmp_path / "plan.toml",
@@ -97,15 +116,18 @@ def test_the_outlook_counts_what_is_left_and_prices_it_by_what_such_runs_took(tm
     path = first.path(tmp_path)
     path.parent.mkdir(parents=True)
     path.write_text(json.dumps(record))
-    (row,) = sweep.outlook({plan: tmp_path}).itertuples()
+    (row,) = sweep.outlook([plan], tmp_path).itertuples()
     assert (row.plan, row.planned, row.done, row.left) == ("plan.toml", 5, 1, 4)
     assert math.isnan(row.hours)  # nothing like the run on FER2013 has run
     write(plan, plan.read_text().split('[[runs]]\ndatasets = ["fer2013')[0])
-    (row,) = sweep.outlook({plan: tmp_path}).itertuples()
+    (row,) = sweep.outlook([plan], tmp_path).itertuples()
     assert (row.left, row.hours) == (3, 6.0)
     write(plan, plan.read_text().replace(', "cnn-svm"', "").replace("[0, 1]", "[0]"))
-    (row,) = sweep.outlook({plan: tmp_path}).itertuples()
+    (row,) = sweep.outlook([plan], tmp_path).itertuples()
     assert (row.left, row.hours) == (0, 0.0)
+    write(plan, plan.read_text() + 'precision = "32-true"\n')
+    (row,) = sweep.outlook([plan], tmp_path).itertuples()
+    assert row.left == 1 and math.isnan(row.hours)  # float32 is another kind of run, with a record of its own
 
 
 def test_a_protocol_that_has_not_run_is_priced_by_the_others(tmp_path: Path) -> None:

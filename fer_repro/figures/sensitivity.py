@@ -86,7 +86,7 @@ def measured(*questions: str) -> str:
         ``"Q6"``; each of their :func:`fer_repro.sensitivity.readings` is named once, and nothing else is.
     """
     runs = {
-        "on FER2013 at 48×48": results.load_all(dataset="fer2013", recipe="native48"),
+        "on FER2013 at 48×48": results.load_all(dataset="fer2013", recipe="native48", float32=True),
         "on drawn faces": results.load_all(dataset="synthetic", recipe="quick"),
     }
     found: dict[str, list[str]] = {}
@@ -99,7 +99,7 @@ def measured(*questions: str) -> str:
 
 
 def _move(row: Any) -> str:
-    sure = "" if row.significant else ", not significant"
+    sure = ("" if row.significant else ", not significant") + (", in float32" if row.precision == "32-true" else "")
     records = "".join(f", {{record}}`{path}`" for path in row.paths if path)
     interval = f"{100 * row.low:+.1f} to {100 * row.high:+.1f}"
     return f"{row.reading}: **{100 * row.difference:+.1f}** points ({interval}{sure}{records})"
