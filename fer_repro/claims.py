@@ -148,6 +148,8 @@ def _wrong_recipe(record: Mapping[str, Any]) -> str | None:
 def _wrong_run(record: Mapping[str, Any]) -> str | None:
     if record["complete"] is not True:
         return "a shortened trial"
+    if str(record.get("path", "")).startswith(results.FLOAT32.as_posix()):
+        return "made in float32 to be compared with others"
     if record.get("variant") or record.get("options"):
         return f"a variant of the network: {record.get('variant') or record['options']}"
     return None
@@ -607,8 +609,9 @@ def _percent(claim: paper.Claim, e: Evaluation) -> Verdict:
     row = found[(found["baseline"] == baseline) & (found["metric"] == metric)].iloc[0]
     recipe, ours, low, high = (row[k] for k in ("recipe", "difference", "low", "high"))
     if statement["reading"].startswith("relative"):
-        theirs = e.value(ds, recipe, baseline, metric)[0] / 100
-        ours, low, high = ours / theirs, low / theirs, high / theirs
+        to = "proposed" if statement["reading"].startswith("relative to ours") else baseline
+        whole = e.value(ds, recipe, to, metric)[0] / 100
+        ours, low, high = ours / whole, low / whole, high / whole
     reason = (
         f"read as {statement['reading']}; ours p = {row['p']:.3g}, {row['p_holm']:.3g} after Holm over {len(found)}"
     )

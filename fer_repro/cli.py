@@ -359,8 +359,8 @@ def predict(
 
 
 @main.command()
-@click.option("--check", is_flag=True, help="Fail when README or book say something else than the records.")
-@click.option("--write", is_flag=True, help="Write the summary into README and book.")
+@click.option("--check", is_flag=True, help="Fail when README.md says something else than the records.")
+@click.option("--write", is_flag=True, help="Write the summary into README.md.")
 @results_option
 @fails_clearly
 def ledger(check: bool, write: bool, results_dir: Path | None) -> None:
@@ -369,27 +369,26 @@ def ledger(check: bool, write: bool, results_dir: Path | None) -> None:
 
     found = claims.ledger(results.load_all(results_dir))
     if write:
-        changed = claims.write(_pages_with_findings(), found)
-        click.echo("\n".join(f"written: {path}" for path in changed) or "README and book agree already")
+        changed = claims.write([_page_with_findings()], found)
+        click.echo("\n".join(f"written: {path}" for path in changed) or "README.md agrees already")
     elif check:
-        if problems := claims.check(_pages_with_findings(), found):
+        if problems := claims.check([_page_with_findings()], found):
             raise click.ClickException("; ".join(problems))
-        click.echo("README and book agree with the records")
+        click.echo("README.md agrees with the records")
     else:
         click.echo(_ledger_text(found))
         click.echo(", ".join(f"{n} {verdict}" for verdict, n in claims.tally(found).items() if n))
 
 
-def _pages_with_findings() -> list[Path]:
-    """Return the committed pages that repeat the ledger's summary: those with its markers."""
+def _page_with_findings() -> Path:
+    """Return the committed page that repeats the ledger's summary, between its markers."""
     from fer_repro import claims, results
 
     checkout = results.root().parent if not (Path.cwd() / "README.md").is_file() else Path.cwd()
-    pages = [checkout / "README.md", *sorted((checkout / "book").glob("*.md"))]
-    found = [p for p in pages if p.is_file() and claims.BEGIN in p.read_text(encoding="utf-8")]
-    if not found:
+    page = checkout / "README.md"
+    if not page.is_file() or claims.BEGIN not in page.read_text(encoding="utf-8"):
         raise click.ClickException(f"no README.md with the ledger's markers in {checkout}: run this in the checkout")
-    return found
+    return page
 
 
 def _ledger_text(found: Any) -> str:

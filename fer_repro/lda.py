@@ -84,7 +84,7 @@ class LinearDiscriminantProjection:
     Attributes
     ----------
     components_ : float64 (D, n_components)
-        Directions, in falling order of eigenvalue, scaled to unit within-class variance (v' S_w v = 1).
+        Directions, in falling order of eigenvalue, scaled so that v' S_w v = 1.
     eigenvalues_ : float64 (n_components,)
         Spread between over spread within, along each direction.
     mean_ : float64 (D,)

@@ -829,9 +829,9 @@ INCONSISTENCIES = (
     ),
     Inconsistency(
         "I11",
-        "contradiction",
-        "CNN-BiLSTM (Tables II, III) has neither attention nor reconstruction, yet is above Table I's network without "
-        "attention, which has more",
+        "hint",
+        "CNN-BiLSTM (Tables II, III), by its name without attention and reconstruction, is above Table I's network "
+        "without attention, which has more",
         "Tables I, II, III",
         "As I1; or the ablations were trained for a shorter time than the baselines.",
         "bilstm_above_ablation",

@@ -189,11 +189,11 @@ def _from(runs: Sequence[Record], section: str, item: str, evidence: str) -> _Ro
 
 
 def _models(runs: Sequence[Record]) -> list[_Row]:
-    sizes = {r["model"]: r["parameters"] for r in runs}
+    sizes = {(r["recipe"]["name"], r["model"]): r["parameters"] for r in runs}
     speed: dict[str, list[float]] = {}
     for r in runs:
         speed.setdefault(f"{r['dataset']} {r['recipe']['name']}", []).append(r["images_per_second"])
-    said = ", ".join(f"{m}: {n:,} parameters" for m, n in sorted(sizes.items()))
+    said = ", ".join(f"{m} ({recipe}): {n:,} parameters" for (recipe, m), n in sorted(sizes.items()))
     fast = "images/s while training, smallest to largest: " + ", ".join(
         f"{what} {min(v):,.0f} to {max(v):,.0f}" for what, v in sorted(speed.items())
     )

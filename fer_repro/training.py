@@ -686,13 +686,13 @@ def train(
     root = folder or results.root()
     path = results.path_of(what.record(), root)
     if keep and what.complete and path.exists():
-        raise FileExistsError(f"{path} exists, and a record is never overwritten")
+        raise FileExistsError(_exists(path))
     keep_memory()
     fabric = engine(device, precision)
     place = what.folder(root) if keep else None
     with _lock(place, fabric):
         if keep and what.complete and path.exists():  # finished by another process since we looked
-            raise FileExistsError(f"{path} exists, and a record is never overwritten")
+            raise FileExistsError(_exists(path))
         faces = split_by(faces, what.protocol, seed=seed, fold=fold if what.fold is None else what.fold)
         trainer = Trainer(what, faces, fabric, place, progress, compiled)
         if resume:
@@ -814,6 +814,10 @@ def _scores(labels: NDArray[np.int64], predicted: NDArray[np.int64], classes: in
     found = metrics.scores(labels, predicted, classes)
     scores = {k: round(float(found[k]), 6) for k in ("accuracy", "precision", "recall", "f1")}
     return {"n": len(labels), **scores, "confusion": np.asarray(found["confusion"]).tolist()}
+
+
+def _exists(path: Path) -> str:
+    return f"{path} exists, and a record is never overwritten; --results FOLDER keeps runs of your own apart"
 
 
 def _now() -> str:

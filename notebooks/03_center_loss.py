@@ -508,8 +508,8 @@ figures.say(
 #
 # Q4: a mean over the mini-batch
 # : *Both* terms of Eq. 4 are sums. Dividing the whole by $m$ leaves λ as it is and makes the learning rate independent
-#   of $m$. Taking the mean of one term and the sum of the other, as is easily done by mistake, multiplies λ by $m$.
-#   `reduction="sum"` is Eq. 4 to the letter.
+#   of $m$. Taking the mean of one term and the sum of the other, as is easily done by mistake, multiplies or divides λ
+#   by $m$. `reduction="sum"` is the second term to the letter, and wants the softmax loss summed as well.
 #
 # Q4: $x_i$ is the input of the last linear layer
 # : Eq. 4 says so: it is what $W$ is multiplied with. In the first stage of training these are the attended features,

@@ -120,7 +120,8 @@ figures.show_source(scatter_matrices, name="code-lda-scatter")
 # $$ (eq-lda-eigen)
 #
 # for which there are stable methods. The eigenvalue $e = v\tr S_B v\,/\,v\tr S_W v$ says how many times the spread
-# between classes exceeds that within them, along $v$.
+# between classes exceeds that within all of them together, along $v$: $S_W$ is the sum of $C$ covariances, so that $C$
+# times $e$ compares with the average class.
 
 # %%
 figures.show_source(LinearDiscriminantProjection.fit, name="code-lda-fit")
@@ -726,7 +727,8 @@ assert overfit["held out"].max() < 0.4
 overfit.round(2)
 
 # %% [markdown]
-# From $N - C$ dimensions on, here 93, noise is separated perfectly, and held-out images stay at chance. CK+ has some
+# From about 80 dimensions on the training set looks perfect here, and held-out images stay at chance. Above $N - C$
+# dimensions, here 93, it must: $S_W$ is singular then, and in some directions no class has any spread. CK+ has some
 # 800 training frames a fold, but of some 260 sequences only, whose frames are nearly equal; its attended features
 # have 256 dimensions a row. So there LDA's training separation says nothing.
 #

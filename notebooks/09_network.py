@@ -424,7 +424,8 @@ figures.show(
 # ## Our decisions, and what changes if they are taken otherwise
 #
 # Q11: AdamW, one cycle a stage, mixed precision where the hardware has it, gradient norm clipped at 1
-# : Fixed by a few trials on FER2013's validation images before any full run, and the same for all nine networks.
+# : Fixed before any full run on real faces, the learning rate by a few trials on FER2013's validation images and the
+#   rest without a comparison, and the same for all nine networks.
 #   Another optimiser would move all of them.
 #
 # Q16: what went into a removed module goes on to the next
@@ -577,8 +578,8 @@ tuple(found["projected"].shape)
 # $ papermill network.ipynb out.ipynb -p profile native48 -p dataset fer2013 -p data_dir faces
 # ```
 #
-# And a full run of any network, with a record:
+# And a full run of any network, with a record in a folder of your own:
 #
 # ```console
-# $ fer-repro train --dataset fer2013 --data-dir faces --recipe native48 --model proposed --seed 0
+# $ fer-repro train --dataset fer2013 --data-dir faces --recipe native48 --model proposed --seed 0 --results mine
 # ```
