@@ -292,9 +292,10 @@ def _data_state(data_dir: Path | None) -> list[str]:
     """Names, sizes and times of the user's files: reading 300 MB for each build would cost more than it tells."""
     if data_dir is None:
         return []
+    found = [data_dir] if data_dir.is_file() else sorted(data_dir.rglob("*"))
     return [
         f"{path.relative_to(data_dir)} {path.stat().st_size} {path.stat().st_mtime_ns}"
-        for path in sorted(data_dir.rglob("*"))
+        for path in found
         if path.is_file()
     ]
 
@@ -312,7 +313,8 @@ class _Inputs:
         library = _hash(_files(edition.root / "fer_repro", "*.py", skip=("__pycache__",)))
         state = [str(_FORMAT), json.dumps(edition.parameters), library, *_versions(), *_data_state(edition.data_dir)]
         self.common = _hash(state)
-        self.records = _hash(_files(_records_root(edition.root), "*.json"))
+        plans = _files(edition.root / "plans", "*.toml")
+        self.records = _hash([*_files(_records_root(edition.root), "*.json"), *plans])
 
     def key(self, source: str) -> str:
         """Everything that decides what executing this source gives."""

@@ -368,13 +368,20 @@ class Evaluation:
         frame["worse"] = significant & (frame["difference"] < 0)
         return frame.assign(recipe=recipe)
 
-    def worst_class(self, ds: str, recipe: str, model: str) -> tuple[float, NDArray[np.float64]]:
-        """Return the recall of the class recognised worst (fraction): its mean over seeds, and resampled (R, S)."""
-        r = self.runs[ds, recipe, model]
-        confusions = [metrics.confusion_matrix(r.labels, p, r.classes) for p in r.predictions]
-        drawn = metrics.bootstrap_confusions(r.labels, r.predictions, r.classes, r.groups, RESAMPLES)
-        of = [metrics.per_class(c)["recall"].min(-1) for c in (np.array(confusions), np.concatenate(list(drawn)))]
-        return float(of[0].mean()), of[1]
+    def worst_class(self, ds: str, recipe: str, models: Sequence[str]) -> dict[str, tuple[float, NDArray[np.float64]]]:
+        """Return, by model, the recall of the class recognised worst (fraction): mean over seeds, and resampled (R, S).
+
+        All are resampled together, so that their differences are of the same test images.
+        """
+        runs = [self.runs[ds, recipe, m] for m in models]
+        first, rows = runs[0], np.concatenate([r.predictions for r in runs])
+        ends = np.cumsum([len(r.seeds) for r in runs])
+        whole = np.array([metrics.confusion_matrix(first.labels, p, first.classes) for p in rows])  # (S, C, C)
+        chunks = metrics.bootstrap_confusions(first.labels, rows, first.classes, first.groups, RESAMPLES)
+        drawn = np.concatenate([metrics.per_class(c)["recall"].min(-1) for c in chunks])  # (R, S)
+        found = metrics.per_class(whole)["recall"].min(-1)
+        places = {m: slice(end - len(r.seeds), end) for m, r, end in zip(models, runs, ends, strict=True)}
+        return {m: (float(found[at].mean()), drawn[:, at]) for m, at in places.items()}
 
     def paths(self, ds: str, recipe: str, *models: str) -> list[str]:
         """Return the record files of these models, relative to the results folder."""
@@ -718,7 +725,10 @@ def load_mechanisms(folder: Path | None = None) -> list[dict[str, Any]]:
     folder = folder or mechanisms_folder()
     found = []
     for path in sorted(folder.glob("*.json")):
-        measurement = json.loads(path.read_text(encoding="utf-8"))
+        try:
+            measurement = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise results.RecordError(f"{path}: cannot be read as a measurement: {error}") from None
         missing = [k for k in ("id", "claim", "measure", "x", "series") if k not in measurement]
         if missing:
             raise results.RecordError(f"{path}: a measurement of a mechanism wants {', '.join(missing)} too")
@@ -888,7 +898,7 @@ def _overcome(e: Evaluation) -> Verdict | None:
         return None
     accuracy = e.comparisons("FER", [(b, "proposed") for b in baselines], ["accuracy"])
     assert accuracy is not None
-    worst = {m: e.worst_class("FER", recipe, m) for m in ("proposed", *baselines)}
+    worst = e.worst_class("FER", recipe, ("proposed", *baselines))
     recalls = [
         metrics.difference_of(worst[b][1], worst["proposed"][1], worst["proposed"][0] - worst[b][0]) for b in baselines
     ]

@@ -367,7 +367,10 @@ def ledger(check: bool, write: bool, results_dir: Path | None) -> None:
     """Print every claim of the paper with our number and a verdict."""
     from fer_repro import claims, results
 
-    found = claims.ledger(results.load_all(results_dir))
+    folder = results_dir or results.root()
+    if not folder.is_dir():
+        raise click.ClickException(f"{folder}: no such folder of records")
+    found = claims.ledger(results.load_all(folder), claims.load_mechanisms(folder / "mechanisms"))
     if write:
         changed = claims.write([_page_with_findings()], found)
         click.echo("\n".join(f"written: {path}" for path in changed) or "README.md agrees already")

@@ -2,11 +2,11 @@
 
 The paper says that attention helps with occluded faces, that a median filter removes noise, that batch norm speeds up
 convergence, and so on, and measures none of it. Photographs do not come with a knob for occlusion; drawn faces do. So
-the network is trained with and without each part, on the same faces from the same initial weights, and tested on faces
-that differ in one knob. What is compared, over which values, and which way counts for the claim, stands here as data,
-fixed before the first run; what was added later is exploratory (:data:`fer_repro.claims.EXPLORATORY`), shown and not
-counted. :mod:`fer_repro.claims` reads the answers. They are evidence on synthetic faces and never a verdict on the
-paper's numbers.
+the network is trained with and without each part, on the same faces from the same seed, and tested on faces that differ
+in one knob. (Weights that are drawn after the part that differs start otherwise; several seeds stand for that.) What is
+compared, over which values, and which way counts for the claim, stands here as data, fixed before the first run; what
+was added later is exploratory (:data:`fer_repro.claims.EXPLORATORY`), shown and not counted. :mod:`fer_repro.claims`
+reads the answers. They are evidence on synthetic faces and never a verdict on the paper's numbers.
 """
 
 from __future__ import annotations
@@ -189,9 +189,11 @@ def fit(name: str, seed: int, setting: Setting) -> Trained:
         epochs=setting.epochs,
         changes=changes,
     )
-    path = cache.directory() / "mechanisms" / f"{cache.key(arm, seed, setting, _method())}.pt"
+    faces = training_faces(seed, setting)
+    kept = cache.key(arm, what.record(), setting, faces.fingerprint(), _method())
+    path = cache.directory() / "mechanisms" / f"{kept}.pt"
     training.keep_memory()
-    trainer = _Trainer(what, training_faces(seed, setting), training.engine("cpu"), None, False)
+    trainer = _Trainer(what, faces, training.engine("cpu"), None, False)
     trainer.set_up(arm)
     full = setting == Setting()
     state = _read(path) if full else None
@@ -218,7 +220,9 @@ def _read(path: Path) -> dict[str, Any] | None:
 @lru_cache(maxsize=1)
 def _method() -> str:  # once: what this process has imported, whatever is edited meanwhile
     here = Path(__file__).parent
-    return hashlib.sha256(b"".join((here / name).read_bytes() for name in training.METHOD)).hexdigest()
+    return hashlib.sha256(
+        b"".join((here / n).read_bytes() for n in (*training.METHOD, Path(__file__).name))
+    ).hexdigest()
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -582,6 +586,7 @@ def measure(m: Measurement, seeds: Sequence[int] = range(SEEDS), setting: Settin
     ``series`` holds one list a value of ``x``, of one number a seed, in the order of ``seeds``.
     """
     setting = setting or Setting()
+    provenance = results.provenance()  # of the code as it is now, whatever is committed meanwhile
     xs = m.x[: setting.epochs] if m.knob == "epoch" else m.x
     rows: dict[str, list[list[float]]] = {name: [] for name in m.series}
     for seed in seeds:
@@ -606,7 +611,7 @@ def measure(m: Measurement, seeds: Sequence[int] = range(SEEDS), setting: Settin
         "arms": {arm: asdict(ARMS[arm]) for arm in arms},
         "training_seconds": {arm: [round(fit(arm, s, setting).seconds, 1) for s in seeds] for arm in arms},
         "threads": torch.get_num_threads(),
-        **results.provenance(),
+        **provenance,
         "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
     }
 

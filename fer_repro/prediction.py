@@ -30,7 +30,10 @@ def read_grey(path: Path | str) -> NDArray[np.uint8]:
         content = np.fromfile(path, dtype=np.uint8)  # cv2.imread says nothing about why it fails
     except OSError as error:
         raise PredictionError(f"{path}: {error.strerror or error}") from None
-    image = cv2.imdecode(content, cv2.IMREAD_GRAYSCALE) if content.size else None
+    try:
+        image = cv2.imdecode(content, cv2.IMREAD_GRAYSCALE) if content.size else None
+    except cv2.error:  # such as a size beyond what OpenCV takes
+        image = None
     if image is None:
         raise PredictionError(f"{path}: not a picture that OpenCV can decode")
     return np.asarray(image, dtype=np.uint8)

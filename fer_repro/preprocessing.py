@@ -179,7 +179,7 @@ def normalize_batch(x: torch.Tensor, scale: float = 1.0, lam: float = 0.0, eps: 
     d = flat - flat.mean(dim=1, keepdim=True)
     variance = d.square().mean(dim=1, keepdim=True)
     # max(ε, √·), with a finite gradient at 0
-    contrast = (lam + variance).clamp_min(eps**2).sqrt()
+    contrast = (lam + variance).clamp_min(max(eps**2, torch.finfo(torch.float32).tiny)).sqrt()
     return (d * (scale / contrast)).reshape(x.shape)
 
 

@@ -6,6 +6,7 @@ curves, every test prediction, the data's fingerprint, the code's commit, versio
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import platform
@@ -80,12 +81,24 @@ def write(record: Record, folder: Path | None = None, replace: bool = False) -> 
         if replace and not record.get("complete", True):
             os.replace(temporary, path)
         else:
-            os.link(temporary, path)
+            _claim(temporary, path)
     except FileExistsError:
         raise FileExistsError(f"{path} exists, and a record is never overwritten") from None
     finally:
         Path(temporary).unlink(missing_ok=True)
     return path
+
+
+def _claim(temporary: str, path: Path) -> None:
+    """Give a whole file its name unless that is taken (FileExistsError)."""
+    try:
+        os.link(temporary, path)
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS):
+            raise
+        if path.exists():  # a file system without hard links; a run's lock keeps others from its name meanwhile
+            raise FileExistsError(path) from None
+        os.replace(temporary, path)
 
 
 def dumps(record: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from fer_repro import metrics, results
 
@@ -111,7 +112,8 @@ def compare(records: Iterable[results.Record], wanted: Iterable[Reading] = READI
     Raises
     ------
     ValueError
-        If the records are of more than one data set or recipe.
+        If the records are of more than one data set or recipe, or pairs of one reading have other test images than
+        its others (folds, or seeds of a split that each draws anew): these cannot be taken together.
     """
     records = [r for r in records if r["complete"]]
     kinds = sorted({f"{r['dataset']}, {r['recipe']['name']}" for r in records})
@@ -128,7 +130,7 @@ def _row(reading: Reading, records: list[results.Record]) -> dict[str, Any] | No
     pairs = _pairs(reading, records)
     if not pairs:
         return None
-    labels = np.asarray(pairs[0][0]["predictions"]["label"])
+    labels = same_images(pairs)
     a, b = (np.array([pair[k]["predictions"]["predicted"] for pair in pairs]) for k in (0, 1))
     found = metrics.paired_differences(labels, a, b, len(pairs[0][0]["classes"]))["accuracy"]
     return {
@@ -147,6 +149,14 @@ def _row(reading: Reading, records: list[results.Record]) -> dict[str, Any] | No
         "precision": pairs[0][0].get("precision"),
         "paths": [r.get("path") for _, r in pairs],
     }
+
+
+def same_images(pairs: Sequence[tuple[results.Record, results.Record]]) -> NDArray[np.int64]:
+    """Return the labels (N,) of the test images that all these runs share; ValueError if they do not."""
+    first = pairs[0][0]
+    if any(r["predictions"]["label"] != first["predictions"]["label"] for pair in pairs for r in pair):
+        raise ValueError(f"{first['dataset']}, {first['protocol']}: runs on different test images cannot be compared")
+    return np.asarray(first["predictions"]["label"])
 
 
 def _pairs(reading: Reading, records: list[results.Record]) -> list[tuple[results.Record, results.Record]]:

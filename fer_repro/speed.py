@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fer_repro import metrics, network, results, training
+from fer_repro import metrics, network, results, sensitivity, training
 
 NAMES = ("training", "training-float32", "layers", "growth", "preprocessing", "data", "methods", "peers")
 OURS = "fer_repro.training"  # as the training benchmark calls the project's own loop
@@ -199,7 +199,7 @@ def precision_effect(folder: Path | None = None, dataset: str = "fer2013", recip
     for model in sorted({m for m, _ in set(mixed) & set(full)}):
         seeds = sorted(s for m, s in set(mixed) & set(full) if m == model)
         pairs = [(mixed[model, s], full[model, s]) for s in seeds]
-        labels = np.asarray(pairs[0][0]["predictions"]["label"])
+        labels = sensitivity.same_images(pairs)
         a, b = (np.array([pair[k]["predictions"]["predicted"] for pair in pairs]) for k in (0, 1))
         found = metrics.paired_differences(labels, a, b, len(pairs[0][0]["classes"]))["accuracy"]
         rows.append(

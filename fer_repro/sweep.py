@@ -104,6 +104,8 @@ def read_plan(path: Path | str) -> list[Run]:
     blocks = plan.get("runs")
     if not isinstance(blocks, list) or not blocks:
         raise PlanError(f"{path}: wanted at least one [[runs]] block")
+    if odd := [block for block in blocks if not isinstance(block, dict)]:
+        raise PlanError(f"{path}: wanted blocks [[runs]], got {odd[0]!r}")
     runs = [run for number, block in enumerate(blocks, 1) for run in _expand(block, f"{path}: block {number}")]
     return sorted(dict.fromkeys(runs), key=lambda run: run.seed)  # stable: within a seed the plan's own order
 
@@ -111,7 +113,7 @@ def read_plan(path: Path | str) -> list[Run]:
 def _expand(block: dict[str, Any], where: str) -> Iterator[Run]:
     from fer_repro import network
     from fer_repro.data import NAMES
-    from fer_repro.data.splits import DEFAULT_PROTOCOL, FOLDS
+    from fer_repro.data.splits import DEFAULT_PROTOCOL, FOLDS, PROTOCOLS
 
     if unknown := set(block) - BLOCK:
         raise PlanError(f"{where}: unknown {', '.join(sorted(unknown))}; wanted {', '.join(sorted(BLOCK))}")
@@ -119,6 +121,19 @@ def _expand(block: dict[str, Any], where: str) -> Iterator[Run]:
         datasets, recipe, models, seeds = (block[k] for k in ("datasets", "recipe", "models", "seeds"))
     except KeyError as missing:
         raise PlanError(f"{where}: {missing} is missing") from None
+    for name, given in (
+        ("datasets", datasets),
+        ("models", models),
+        ("seeds", seeds),
+        ("folds", block.get("folds", [])),
+    ):
+        kind = int if name in ("seeds", "folds") else str
+        if not isinstance(given, list) or not all(type(item) is kind for item in given):
+            raise PlanError(f"{where}: {name}: wanted a list of {'numbers' if kind is int else 'names'}, got {given!r}")
+    if wrong := [n for n in seeds if n < 0] + [n for n in block.get("folds", []) if not 0 <= n < FOLDS]:
+        raise PlanError(f"{where}: {wrong[0]}: wanted seeds of at least 0, and folds of 0 to {FOLDS - 1}")
+    if block.get("protocol", PROTOCOLS[0]) not in PROTOCOLS:
+        raise PlanError(f"{where}: unknown protocol {block['protocol']!r}; wanted among {', '.join(PROTOCOLS)}")
     for given, known, what in ((datasets, NAMES, "data set"), (models, network.NAMES, "model")):
         if unknown := set(given) - set(known):
             raise PlanError(f"{where}: unknown {what} {', '.join(sorted(unknown))}; wanted among {', '.join(known)}")
@@ -134,7 +149,12 @@ def _expand(block: dict[str, Any], where: str) -> Iterator[Run]:
         folds = block.get("folds", list(range(FOLDS))) if protocol == "subjects" else [None]
         for model, fold in product(models, folds):
             options, changes = block.get("options", {}), block.get("changes", {})
-            yield Run(dataset, recipe, model, protocol, seed, fold, options, changes, precision=precision)
+            run = Run(dataset, recipe, model, protocol, seed, fold, options, changes, precision=precision)
+            try:
+                run.job()
+            except (ValueError, AttributeError) as error:
+                raise PlanError(f"{where}: {error}") from None
+            yield run
 
 
 def split_by_state(runs: list[Run], root: Path) -> tuple[list[Run], list[Run]]:
@@ -185,9 +205,13 @@ def _perform(run: Run, root: Path, data_dir: Path | None, device: str, precision
 
 def _failed(run: Run, root: Path, seconds: float, error: BaseException) -> Outcome:
     note = run.job().folder(run.folder(root)) / "failure.txt"
-    note.parent.mkdir(parents=True, exist_ok=True)
-    note.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
-    return Outcome(run, "failed", seconds, f"{type(error).__name__}: {error}; see {note}")
+    said = f"{type(error).__name__}: {error}"
+    try:
+        note.parent.mkdir(parents=True, exist_ok=True)
+        note.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+    except OSError as full:  # such as a full disk, which may be why the run failed
+        return Outcome(run, "failed", seconds, f"{said}; no note of it could be written: {full}")
+    return Outcome(run, "failed", seconds, f"{said}; see {note}")
 
 
 @lru_cache(maxsize=2)
@@ -233,8 +257,6 @@ def sweep(
     list of Outcome
         One for each run that was missing.
     """
-    from joblib import Parallel, delayed
-
     root = root or results.root()
     if scheduler is not None:  # a worker has another working directory and environment
         root, place = root.resolve(), data_dir or os.environ.get("FER_REPRO_DATA")
@@ -248,11 +270,31 @@ def sweep(
     if scheduler is not None:
         return _on_cluster(missing, scheduler, (root, data_dir, device, precision, threads), echo, guess)
     report = _Report(len(missing), jobs, echo, guess)
-    tasks = (delayed(perform)(run, root, data_dir, device, precision, threads, jobs) for run in missing)
-    return [
-        report(o)
-        for o in Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1, pre_dispatch=jobs)(tasks)
-    ]
+    outcomes: list[Outcome] = []
+    while len(outcomes) < len(missing):
+        ended = {o.run for o in outcomes}
+        left = [run for run in missing if run not in ended]
+        for outcome in _on_this_machine(left, jobs, (root, data_dir, device, precision, threads, jobs)):
+            outcomes.append(report(outcome))
+    return outcomes
+
+
+def _on_this_machine(runs: list[Run], jobs: int, arguments: tuple[Any, ...]) -> Iterator[Outcome]:
+    """Yield outcomes as they come: of all runs, or until a process dies, of those that were under way then, too."""
+    from joblib import Parallel, delayed
+    from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+    tasks = (delayed(perform)(run, *arguments) for run in runs)
+    ended = set()
+    started = time.perf_counter()
+    try:
+        for o in Parallel(n_jobs=jobs, return_as="generator_unordered", batch_size=1, pre_dispatch=jobs)(tasks):
+            ended.add(o.run)
+            yield o
+    except TerminatedWorkerError as error:
+        why = "its process, or one beside it, was ended (out of memory?); another sweep goes on from its checkpoint"
+        for run in [run for run in runs if run not in ended][:jobs]:  # they are taken in this order
+            yield _failed(run, arguments[0], time.perf_counter() - started, RuntimeError(f"{why}: {error}"))
 
 
 def _on_cluster(

@@ -13,6 +13,7 @@ import logging
 import math
 import os
 import platform
+import re
 import resource
 import sys
 import time
@@ -108,12 +109,24 @@ def job(
     """Describe a run.
 
     ``options`` (of the network) and ``changes`` (of the recipe's fields) make it a variant, ``epochs`` (in all) or
-    ``limit`` (training images) a trial; no verdict rests on either.
+    ``limit`` (training images) a trial; no verdict rests on either. A number among the changes takes the type that the
+    field has, so that 0 and 0.0 name one run. ValueError says which name or value is none.
     """
     known = {f.name for f in fields(Recipe)} - {"name", "epochs"}
     if unknown := set(changes or {}) - known:
         raise ValueError(f"changes: the recipe has no {', '.join(sorted(unknown))}; wanted {', '.join(sorted(known))}")
-    recipe = replace(recipe, **dict(changes or {}))
+    changes = {name: _typed(name, value, getattr(recipe, name)) for name, value in (changes or {}).items()}
+    options = dict(options or {})
+    if fixed := {"name", "num_classes", "size"} & options.keys():
+        raise ValueError(f"options: {', '.join(sorted(fixed))} cannot be chosen here (the size is the recipe's)")
+    if twice := changes.keys() & options.keys():
+        raise ValueError(f"options: {', '.join(sorted(twice))} is among the changes, too; wanted it once")
+    variant = results.variant_name(options | changes)
+    if re.search(r"[/\\]|\.\.", variant or ""):
+        raise ValueError(f"options: a run cannot be named {variant!r}")
+    recipe = replace(recipe, **changes)
+    if recipe.batch_size < 2 or min(recipe.small_epochs) < 1:
+        raise ValueError("changes: wanted a batch of at least 2 images, and an epoch or more in both stages")
     if epochs is not None:
         if epochs < 2:
             raise ValueError(f"epochs: wanted at least 2, one before and one after LDA is fitted, got {epochs}")
@@ -125,8 +138,20 @@ def job(
     if protocol == "subjects" and fold is None:
         fold = 0
     trial = epochs is not None or limit is not None
-    variant = dict(options or {}), dict(changes or {})
-    return Job(dataset, model, recipe, protocol, seed, fold, *variant, limit, not trial)
+    return Job(dataset, model, recipe, protocol, seed, fold, options, changes, limit, not trial)
+
+
+def _typed(name: str, value: Any, default: Any) -> Any:
+    """Return a recipe's value in the type of its default."""
+    number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(default, float) and number:
+        return float(value)
+    if isinstance(default, int) and number and value == int(value):
+        return int(value)
+    pair = isinstance(value, (list, tuple)) and len(value) == 2 and all(type(n) is int for n in value)
+    if isinstance(default, tuple) and pair:
+        return tuple(value)
+    raise ValueError(f"changes: {name}: wanted a value such as {default!r}, got {value!r}")
 
 
 def keep_memory() -> bool:
@@ -329,7 +354,7 @@ class Trainer:
         self.curves: list[dict[str, Any]] = []
         self.best: dict[str, Any] = {"epoch": 0, "val_accuracy": -1.0, "val_loss": math.inf, "model": None}
         self.seen, self.train_seconds, self.seconds, self.peak = 0, 0.0, 0.0, 0
-        self.started = _now()
+        self.started, self.provenance = _now(), results.provenance()
         _ = self.key  # of the source as it is now, whatever is edited while this runs
 
     # ---- the course of a run -----------------------------------------------------------------------------------------
@@ -349,6 +374,8 @@ class Trainer:
             clock = time.perf_counter()
             row = self._epoch(stage, epoch)
             row |= self._validate()
+            if not math.isfinite(row["val_loss"]):
+                raise TrainingError(f"epoch {epoch + 1}: the validation loss is {row['val_loss']}: training diverged")
             row["seconds"] = round(time.perf_counter() - clock, 3)
             self.seconds += row["seconds"]
             self.curves.append(row)
@@ -526,6 +553,7 @@ class Trainer:
             "best": self.best,
             "counts": (self.seen, self.train_seconds, self.seconds, max(self.peak, peak_memory())),
             "started": self.started,
+            "provenance": self.provenance,
         }
         save_atomically(state, self.folder / "last.pt")
 
@@ -542,7 +570,8 @@ class Trainer:
         if state["key"] != self.key:
             return False
         self.model.load_state_dict(state["model"])
-        self.curves, self.best, self.started = state["curves"], state["best"], state["started"]
+        self.curves, self.best = state["curves"], state["best"]
+        self.started, self.provenance = state["started"], state["provenance"]
         self.seen, self.train_seconds, self.seconds, self.peak = state["counts"]
         self.loaded = state
         return True
@@ -569,7 +598,9 @@ class Trainer:
             },
             "best_epoch": self.best["epoch"],
             "test": _scores(test.labels, predicted, C),
-            "test_without_duplicates": _scores(test.labels[~twins], predicted[~twins], C) if twins.any() else None,
+            "test_without_duplicates": _scores(test.labels[~twins], predicted[~twins], C)
+            if twins.any() and not twins.all()
+            else None,
             "sequences": sequence_scores(test, predicted, confidence),
             "seconds": round(self.seconds, 1),
             "images_per_second": round(self.seen / max(self.train_seconds, 1e-9), 1),
@@ -585,7 +616,7 @@ class Trainer:
                 "images": sum(map(len, self.faces.values())),
                 "limit": self.job.limit,
             },
-            **results.provenance(),
+            **self.provenance,
             "started": self.started,
             "finished": _now(),
             "curves": [{k: round(v, 6) if isinstance(v, float) else v for k, v in row.items()} for row in self.curves],

@@ -117,6 +117,23 @@ def test_check_finds_both_data_sets(flawed, write_csv, write_ck48, tmp_path):
     assert "2 subjects, 14 sequences" in text
 
 
+def test_check_names_the_data_set_that_it_cannot_examine(flawed, write_csv, write_ck48, zipped, tmp_path):
+    write_csv(flawed, tmp_path / "fer2013/fer2013.csv")
+    (tmp_path / "ckplus").mkdir()
+    whole = zipped(write_ck48(tmp_path / "made", subjects=2), tmp_path / "ckplus/CK+48.zip")
+    whole.write_bytes(whole.read_bytes()[:2000])
+    with pytest.raises(DataError, match=r"FER2013: fer2013\.csv(.|\n)*CK\+48\.zip: "):
+        audit.check(tmp_path)
+
+
+def test_check_lists_the_faults_where_every_row_has_one(flawed, write_csv, tmp_path):
+    path = write_csv(flawed[:3], tmp_path / "fer2013.csv")
+    text = path.read_text().replace("\n", "\nx", 3)
+    path.write_text(text)
+    with pytest.raises(DataError, match=r"no image could be read(.|\n)*line 2(.|\n)*line 4"):
+        audit.check(path)
+
+
 def test_check_of_nothing(tmp_path):
     with pytest.raises(DataError, match=r"no FER2013 here(.|\n)*no CK\+ here"):
         audit.check(tmp_path)

@@ -263,3 +263,19 @@ def test_the_committed_contents_name_every_notebook() -> None:
     listed = {chapter["file"] for part in toc["parts"] for chapter in part["chapters"]}
     sources = {f"notebooks/{path.stem}" for path in (ROOT / "notebooks").glob("[0-9][0-9]_*.py")}
     assert sources <= listed, f"add to book/_toc.yml: {sorted(sources - listed)}"
+
+
+def test_a_chapter_depends_on_plans_and_on_a_data_file(tmp_path: Path) -> None:
+    faces, plan = tmp_path / "faces.csv", tmp_path / "plans" / "p.toml"
+    plan.parent.mkdir()
+
+    def key(source: str) -> str:
+        return book._Inputs(book.Edition(tmp_path, data_dir=faces)).key(source)
+
+    faces.write_text("a")
+    plan.write_text("a")
+    before = key("print()"), key("results.load_all()")
+    plan.write_text("b")
+    assert key("print()") == before[0] and key("results.load_all()") != before[1]
+    faces.write_text("longer")
+    assert key("print()") != before[0]

@@ -29,6 +29,18 @@ def test_train_leaves_a_record_that_evaluate_agrees_with(tmp_path: Path) -> None
     assert code == 0 and f"{record['test']['n']} images" in out
 
 
+def test_ledger_of_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    code, _, err = run("ledger", "--results", str(tmp_path / "nowhere"))
+    assert code == 1 and "nowhere: no such folder of records" in err
+
+
+def test_ledger_reads_measurements_from_the_folder_it_is_told(tmp_path: Path) -> None:
+    (tmp_path / "mechanisms").mkdir()
+    (tmp_path / "mechanisms" / "occlusion.json").write_text("{half")
+    code, _, err = run("ledger", "--results", str(tmp_path))
+    assert code == 1 and "occlusion.json: cannot be read as a measurement" in err
+
+
 def test_ledger_of_no_runs_lists_every_claim(tmp_path: Path) -> None:
     from fer_repro import paper
 

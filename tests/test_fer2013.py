@@ -101,11 +101,23 @@ def test_unusual_but_sound_lines(tiny_fer, write_csv, tmp_path):
     assert same(data.load("fer2013", path), tiny_fer)
 
 
-def test_train_and_test_with_labels(tiny_fer, write_csv, tmp_path):
+def test_train_and_test_with_labels(tiny_fer, write_csv, tmp_path, monkeypatch):
+    monkeypatch.setattr(fer2013, "TEST_ROWS", 28)
     write_csv(tiny_fer.part("train"), tmp_path / "fer2013/train.csv", ("emotion", "pixels"))
     write_csv(tiny_fer[tiny_fer.split != "train"], tmp_path / "fer2013/test.csv", ("emotion", "pixels"))
     for path in (tmp_path, tmp_path / "fer2013", tmp_path / "fer2013/train.csv", tmp_path / "fer2013/test.csv"):
         assert same(data.load("fer2013", path), tiny_fer)  # the first half of test.csv is PublicTest
+
+
+@pytest.mark.parametrize("third", ["val.csv", "valid.csv", "PublicTest.csv"])
+def test_train_and_test_split_anew_are_refused(tiny_fer, write_csv, tmp_path, third):
+    write_csv(tiny_fer.part("train"), tmp_path / "train.csv", ("emotion", "pixels"))
+    write_csv(tiny_fer.part("test"), tmp_path / "test.csv", ("emotion", "pixels"))
+    with pytest.raises(DataError, match=r"test\.csv: wanted the 7,178 rows of PublicTest and PrivateTest, got 14"):
+        data.load("fer2013", tmp_path)
+    write_csv(tiny_fer.part("val"), tmp_path / third, ("emotion", "pixels"))
+    with pytest.raises(DataError, match=f"{third}: the official split is not known"):
+        data.load("fer2013", tmp_path)
 
 
 def test_test_without_labels_says_what_is_missing(tiny_fer, write_csv, tmp_path):

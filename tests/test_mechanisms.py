@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -13,6 +14,7 @@ from fer_repro import claims, figures, mechanisms, paper
 from fer_repro.cnn import SevenLayerCNN
 from fer_repro.data import synthetic
 from fer_repro.figures import mechanisms as pictures
+from fer_repro.recipe import RECIPES
 
 TINY = mechanisms.Setting(faces=120, epochs=2, test_faces=42)
 BY_ID = {m.id: m for m in mechanisms.MEASUREMENTS}
@@ -162,6 +164,18 @@ def test_the_same_seed_gives_the_same_numbers(pointwise):
     again = mechanisms.measure(BY_ID["pointwise"], seeds=[0], setting=TINY)
     for name, values in pointwise["series"].items():
         assert [x[0] for x in values] == [x[0] for x in again["series"][name]]
+
+
+def test_what_is_kept_depends_on_recipe_and_faces(monkeypatch):
+    keys = []
+    monkeypatch.setattr(mechanisms.cache, "key", lambda *parts: keys.append(parts) or "k")
+    monkeypatch.setattr(mechanisms._Trainer, "run", lambda self: setattr(self, "warm", {}))
+    for seed in (0, 1):
+        mechanisms.fit.__wrapped__("proposed", seed, TINY)
+    monkeypatch.setitem(RECIPES, "quick", replace(RECIPES["quick"], learning_rate=9.0))
+    mechanisms.fit.__wrapped__("proposed", 1, TINY)
+    kept = [repr(parts) for parts in keys if parts[0] == mechanisms.ARMS["proposed"]]
+    assert len(set(kept)) == 3
 
 
 def test_small_experiments_leave_nothing_in_the_cache(pointwise):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import struct
+import zlib
 from pathlib import Path
 
 import cv2
@@ -83,6 +85,14 @@ def test_a_checkpoint_that_is_none_is_said(tmp_path: Path, picture: Path, conten
     done = CliRunner().invoke(main, ["predict", str(picture), "--checkpoint", str(path)])
     assert done.exit_code == 1
     assert len(done.stderr.strip().splitlines()) == 1 and str(path) in done.stderr
+
+
+def test_a_picture_too_large_for_opencv_is_said(tmp_path: Path) -> None:
+    head = b"IHDR" + struct.pack(">IIBBBBB", 100_000, 100_000, 8, 0, 0, 0, 0)
+    png = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + head + struct.pack(">I", zlib.crc32(head))
+    (tmp_path / "huge.png").write_bytes(png)
+    with pytest.raises(prediction.PredictionError, match="not a picture that OpenCV can decode"):
+        prediction.read_grey(tmp_path / "huge.png")
 
 
 def test_detector_finds_nothing_on_a_wall_and_refuses_colour() -> None:

@@ -95,6 +95,12 @@ def test_a_constant_image_becomes_exact_zeros(value: int) -> None:
         assert not pre.normalize_batch(torch.from_numpy(X)[None, None]).any()
 
 
+def test_the_smallest_divisor_of_eq_1_may_be_as_small_as_a_float_can_be() -> None:
+    constant = torch.full((1, 1, 4, 4), 7.0)
+    for eps in (1e-25, 1e-40):
+        assert not pre.normalize_batch(constant, eps=eps).any()
+
+
 def test_a_nearly_constant_image_far_from_zero_keeps_its_precision() -> None:
     X = 1e4 + 1e-3 * np.random.default_rng(0).standard_normal((16, 16))
     np.testing.assert_allclose(

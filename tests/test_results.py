@@ -88,6 +88,20 @@ def test_a_record_is_never_overwritten(tmp_path: Path) -> None:
     assert [p.name for p in path.parent.iterdir()] == [path.name]  # nothing temporary is left
 
 
+def test_a_file_system_without_hard_links_will_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def link(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(results.os, "link", link)
+    path = results.write(record(), tmp_path)
+    before = path.read_bytes()
+    assert results.read(path)["seed"] == record()["seed"]
+    with pytest.raises(FileExistsError, match="never overwritten"):
+        results.write(record(), tmp_path)
+    assert path.read_bytes() == before
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
 def test_a_trial_may_be_repeated_and_leaves_the_record_alone(tmp_path: Path) -> None:
     whole = results.write(record(), tmp_path)
     trial = results.write(record(complete=False, seconds=1.0), tmp_path, replace=True)

@@ -113,6 +113,14 @@ def test_a_pair_is_of_one_precision_and_the_one_of_most_seeds_is_taken():
     assert (row.difference, row.seeds, row.precision) == (pytest.approx(30 / 210), 2, "32-true")
 
 
+def test_runs_on_different_test_images_are_not_taken_together():
+    runs = [record(range(100), seed=k, variant=v) for k in (0, 1) for v in (None, "query=last")]
+    for r in runs[2:]:
+        r["predictions"]["label"] = r["predictions"]["label"][::-1]
+    with pytest.raises(ValueError, match="different test images cannot be compared"):
+        sensitivity.compare(runs)
+
+
 def test_two_recipes_in_one_comparison_are_refused():
     other = record(range(9))
     other["recipe"] = RECIPES["native48"].to_dict()

@@ -71,6 +71,18 @@ def test_a_plan_expands_to_folds_models_and_seeds(tmp_path: Path) -> None:
             '[[runs]]\ndatasets = ["fer2013"]\nrecipe = "quick"\nmodels = ["proposed"]\nseeds = [0]\nprecision = 32\n',
             "block 1: unknown precision 32; wanted '32-true'",
         ),
+        ("runs = [1]\n", r"wanted blocks \[\[runs\]\], got 1"),
+        *(
+            (f'[[runs]]\ndatasets = ["ckplus"]\nrecipe = "quick"\nmodels = ["proposed"]\n{line}\n', said)
+            for line, said in (
+                ("seeds = 3", "seeds: wanted a list of numbers, got 3"),
+                ('seeds = ["a"]', "seeds: wanted a list of numbers"),
+                ("seeds = [0]\nfolds = [12]", "12: wanted seeds of at least 0, and folds of 0 to 9"),
+                ('seeds = [0]\nprotocol = "bogus"', "unknown protocol 'bogus'"),
+                ("seeds = [0]\nchanges = { speed = 1 }", "the recipe has no speed"),
+                ("seeds = [0]\noptions = { size = 64 }", "size cannot be chosen here"),
+            )
+        ),
     ],
 )
 def test_a_bad_plan_says_which_block_and_why(tmp_path: Path, text: str, said: str) -> None:
@@ -166,6 +178,40 @@ def test_a_run_takes_its_share_of_the_cores(monkeypatch: pytest.MonkeyPatch, tmp
     for threads, jobs in ((None, 1), (None, 3), (None, 16), (5, 2)):
         assert sweep.perform(tiny(), tmp_path, None, "cpu", "auto", threads, jobs).state == "done"
     assert given == [8, 2, 1, 5]
+
+
+def test_a_full_disk_does_not_end_the_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **more: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    runs = [tiny("proposed", options={"query": name}) for name in ("nobody", "no one")]
+    outcomes = sweep.sweep(runs, tmp_path, device="cpu", threads=1, echo=lambda line: None)
+    assert [o.state for o in outcomes] == ["failed", "failed"]
+    assert all("no note of it could be written" in o.message and "query" in o.message for o in outcomes)
+
+
+@pytest.mark.slow
+def test_a_process_that_dies_is_a_failure_and_the_rest_goes_on(tmp_path: Path) -> None:
+    psutil = pytest.importorskip("psutil")
+    runs = [tiny(model) for model in ("cnn-svm", "acnn-lstm", "cnn-lstm", "cnn-bilstm", "dscnn-lstm")]
+
+    def kill() -> None:
+        while not any(tmp_path.rglob("lock")):  # until a run has begun
+            time.sleep(0.01)
+        worker = next(p for p in psutil.Process().children() if "popen_loky_posix" in " ".join(p.cmdline()))
+        worker.send_signal(signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    outcomes = sweep.sweep(runs, tmp_path, device="cpu", jobs=2, threads=1, echo=lambda line: None)
+    killer.join()
+    failed = [o for o in outcomes if o.state == "failed"]
+    assert {o.run.model for o in outcomes} == {run.model for run in runs} and len(outcomes) == len(runs)
+    assert 1 <= len(failed) <= 2
+    assert all("was ended (out of memory?)" in o.message for o in failed)
+    assert sweep.sweep(runs, tmp_path, device="cpu", jobs=2, threads=1, echo=lambda line: None)
+    assert len(results.load_all(tmp_path)) == len(runs)
 
 
 # ---------------------------------------------------------------------------------------------------- a Dask cluster

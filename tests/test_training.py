@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -588,6 +590,53 @@ def test_two_processes_train_the_same_model(tmp_path: Path) -> None:
 def test_what_cannot_be_trained_is_named(given: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         run(**given)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"changes": {"batch_size": 0}}, "a batch of at least 2 images"),
+        ({"changes": {"learning_rate": "fast"}}, "learning_rate: wanted a value such as 0.005, got 'fast'"),
+        ({"changes": {"small_epochs": [0, 2]}}, "an epoch or more in both stages"),
+        ({"changes": {"small_epochs": [2]}}, "small_epochs: wanted a value such as"),
+        ({"options": {"size": 64}}, "size cannot be chosen here"),
+        ({"options": {"dropout": 0.1}, "changes": {"dropout": 0.5}}, "dropout is among the changes, too"),
+        ({"options": {"hidden": "/../../evil"}}, "a run cannot be named"),
+    ],
+)
+def test_a_variant_that_makes_no_sense_is_refused_before_anything_is_made(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        training.job("synthetic", "proposed", TINY, **given)
+
+
+def test_numbers_of_one_value_name_one_run() -> None:
+    jobs = [
+        training.job("synthetic", "proposed", TINY, changes={"center_weight": w, "size": s})
+        for w, s in ((0, 32), (0.0, 32.0))
+    ]
+    assert jobs[0] == jobs[1]
+    assert jobs[0].record()["variant"] == "center_weight=0.0,size=32"
+
+
+def test_a_record_names_the_code_that_ran_and_not_what_was_committed_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    commits = iter(("before", *["after"] * 9))
+    monkeypatch.setattr(results, "_code", lambda: {"commit": next(commits), "dirty": False})
+    assert run()["code"]["commit"] == "before"
+
+
+def test_a_loss_on_validation_images_that_is_no_number_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training.Trainer, "_validate", lambda self: {"val_loss": math.inf, "val_accuracy": 0.5})
+    with pytest.raises(TrainingError, match="epoch 1: the validation loss is inf"):
+        run()
+
+
+def test_where_every_test_image_has_a_twin_nothing_is_scored_without_them() -> None:
+    ds = faces()
+    where = {part: np.flatnonzero(ds.split == part) for part in ("train", "test")}
+    ds.images[where["test"]] = ds.images[where["train"][: len(where["test"])]]
+    record = run(faces=ds)
+    assert record["test_without_duplicates"] is None
+    assert record["test"]["n"] == len(where["test"])
 
 
 def test_an_unknown_protocol_is_refused() -> None:

@@ -115,8 +115,16 @@ def _groups(ids: NDArray[np.int64]) -> list[list[int]]:
 
 
 def check(path: str | os.PathLike[str]) -> str:
-    """Return, as text, a report on every data set found at ``path``. It goes on over images that cannot be read."""
-    return "\n\n".join(str(r) for r in inspect(path))
+    """Return, as text, a report on every data set found at ``path``. It goes on over images that cannot be read.
+
+    Raises DataError as :func:`inspect` does, and, with the reports in its text, if a data set beside them cannot be
+    examined.
+    """
+    reports, refusals = _look(path)
+    text = "\n\n".join([*map(str, reports), *refusals])
+    if refusals:
+        raise DataError(text)
+    return text
 
 
 def inspect(path: str | os.PathLike[str]) -> list[Report]:
@@ -124,6 +132,11 @@ def inspect(path: str | os.PathLike[str]) -> list[Report]:
 
     Raises DataError if neither is there, or what is there cannot be examined at all (such as a damaged zip).
     """
+    return _look(path)[0]
+
+
+def _look(path: str | os.PathLike[str]) -> tuple[list[Report], list[str]]:
+    """Return the reports, and what stands in the way of a data set that is there."""
     place = Path(path).expanduser()
     reports, refusals = [], []
     for look in (_inspect_fer2013, _inspect_ckplus):
@@ -131,14 +144,18 @@ def inspect(path: str | os.PathLike[str]) -> list[Report]:
             reports.append(look(place))
         except DataError as fault:
             refusals.append(str(fault))
-    if not reports:  # say what stands in the way of the data set that is there, not that the other one is missing
-        told = [r for r in refusals if ": no FER2013 here" not in r and ": no CK+ here" not in r]
+    # say what stands in the way of the data set that is there, not that the other one is missing
+    told = [r for r in refusals if ": no FER2013 here" not in r and ": no CK+ here" not in r]
+    if not reports:
         raise DataError("\n".join(dict.fromkeys(told or refusals)))
-    return reports
+    return reports, told
 
 
 def _inspect_fer2013(place: Path) -> Report:
     reading = fer2013.find(place).read()
+    if not len(reading.labels):
+        faults = [f"{where}: {what}" for where, what in reading.faults]
+        raise DataError("\n".join([f"{reading.place}: no image could be read", *faults]))
     ds = FaceDataset(reading.images, reading.labels, FER_CLASSES, reading.split, name="fer2013")
     return _located(report(ds), reading)
 

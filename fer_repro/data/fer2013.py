@@ -46,6 +46,15 @@ OFFICIAL = {
     "val": (467, 56, 496, 895, 653, 415, 607),
     "test": (491, 55, 528, 879, 594, 416, 626),
 }
+TEST_ROWS = sum(OFFICIAL["val"]) + sum(OFFICIAL["test"])  # of the challenge's test.csv: PublicTest, then PrivateTest
+VALIDATION = {
+    "val",
+    "valid",
+    "validation",
+    "dev",
+    "publictest",
+    "privatetest",
+}  # files beside it that show another split
 WANTED = (
     "fer2013.csv, icml_face_data.csv, train.csv with test.csv, the image folder "
     "(train/<class>/Training_N.jpg, test/<class>/PublicTest_N.jpg and PrivateTest_N.jpg), or one of these as a zip"
@@ -160,6 +169,12 @@ def _csv_pair(place: Files) -> Found | None:
             f"{place.path}: {missing} is missing. Wanted train.csv and test.csv side by side, or "
             "icml_face_data.csv or fer2013.csv, which hold all three parts."
         )
+    if other := next((n for base, n in by_name.items() if base.partition(".")[0] in VALIDATION), None):
+        raise DataError(
+            f"{files.shown(place, other)}: the official split is not known. Wanted train.csv and test.csv alone, the "
+            "latter with PublicTest and PrivateTest; got a third part. This copy may have been split anew: use "
+            "fer2013.csv or icml_face_data.csv."
+        )
     pair = [(train, "Training"), (test, "")]
     return Found("train.csv + test.csv", place, [train, test], partial(_read_csv, place, pair, "train.csv + test.csv"))
 
@@ -272,6 +287,12 @@ def _with_usage(rows: Rows, columns: list[str], usage: str | None, where: str) -
         )
     if usage:
         rows.usage[:] = list(USAGES).index(usage)
+    elif len(rows.usage) + len(rows.faults) != TEST_ROWS:
+        raise DataError(
+            f"{where}: wanted the {TEST_ROWS:,} rows of PublicTest and PrivateTest, got {len(rows.usage):,}; the file "
+            "may be cut off, or split anew, and the official split is not known. fer2013.csv and icml_face_data.csv "
+            "hold it."
+        )
     else:  # the challenge's order: all of PublicTest, then as many of PrivateTest
         rows.usage[:] = np.where(np.arange(len(rows.usage)) < len(rows.usage) // 2, 1, 2)
     return rows
