@@ -19,11 +19,13 @@ from typing import Any
 
 from fer_repro import results
 
+STARTED_WITH = results.provenance()  # the code that is measured, whatever is edited or committed meanwhile
+
 
 def made_with() -> dict[str, Any]:
     """Say what this runs on: code, versions and machine as in a run's record, and how busy the machine was."""
     return {
-        **results.provenance(),
+        **STARTED_WITH,
         "busy": round(os.getloadavg()[0], 2),  # processes that wanted to run, mean over the last minute
         "when": datetime.now(timezone.utc).isoformat(timespec="seconds"),
     }

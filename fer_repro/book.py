@@ -33,9 +33,8 @@ from filelock import FileLock, Timeout
 PROFILES = ("quick", "native48", "paper128")
 DATASETS = ("synthetic", "fer2013", "ckplus")
 PARAMETERS = ("profile", "dataset", "data_dir", "seed", "device")  # what every notebook's parameters cell names
-READS_RECORDS = re.compile(
-    r"\b(results|claims|ledger|load_all|hazards|human_agreement)\b"
-)  # such a chapter depends on results/ too
+# A chapter with one of these words depends on results/ and plans/, too.
+READS_RECORDS = re.compile(r"\b(results|claims|ledger|load_all|hazards|human_agreement)\b")
 _FORMAT = 3  # of the cache; raise it when what is saved changes
 
 

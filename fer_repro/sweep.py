@@ -293,8 +293,12 @@ def _on_this_machine(runs: list[Run], jobs: int, arguments: tuple[Any, ...]) -> 
             yield o
     except TerminatedWorkerError as error:
         why = "its process, or one beside it, was ended (out of memory?); another sweep goes on from its checkpoint"
+        seconds = time.perf_counter() - started
         for run in [run for run in runs if run not in ended][:jobs]:  # they are taken in this order
-            yield _failed(run, arguments[0], time.perf_counter() - started, RuntimeError(f"{why}: {error}"))
+            if run.path(arguments[0]).exists():
+                yield Outcome(run, "done", seconds)
+            else:
+                yield _failed(run, arguments[0], seconds, RuntimeError(f"{why}: {error}"))
 
 
 def _on_cluster(

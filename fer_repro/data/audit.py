@@ -115,16 +115,8 @@ def _groups(ids: NDArray[np.int64]) -> list[list[int]]:
 
 
 def check(path: str | os.PathLike[str]) -> str:
-    """Return, as text, a report on every data set found at ``path``. It goes on over images that cannot be read.
-
-    Raises DataError as :func:`inspect` does, and, with the reports in its text, if a data set beside them cannot be
-    examined.
-    """
-    reports, refusals = _look(path)
-    text = "\n\n".join([*map(str, reports), *refusals])
-    if refusals:
-        raise DataError(text)
-    return text
+    """Return, as text, a report on every data set found at ``path``. It goes on over images that cannot be read."""
+    return "\n\n".join(str(r) for r in inspect(path))
 
 
 def inspect(path: str | os.PathLike[str]) -> list[Report]:
@@ -132,11 +124,11 @@ def inspect(path: str | os.PathLike[str]) -> list[Report]:
 
     Raises DataError if neither is there, or what is there cannot be examined at all (such as a damaged zip).
     """
-    return _look(path)[0]
+    return look(path)[0]
 
 
-def _look(path: str | os.PathLike[str]) -> tuple[list[Report], list[str]]:
-    """Return the reports, and what stands in the way of a data set that is there."""
+def look(path: str | os.PathLike[str]) -> tuple[list[Report], list[str]]:
+    """Return what :func:`inspect` does, and for each data set beside it that cannot be examined, what is in the way."""
     place = Path(path).expanduser()
     reports, refusals = [], []
     for look in (_inspect_fer2013, _inspect_ckplus):
@@ -154,8 +146,8 @@ def _look(path: str | os.PathLike[str]) -> tuple[list[Report], list[str]]:
 def _inspect_fer2013(place: Path) -> Report:
     reading = fer2013.find(place).read()
     if not len(reading.labels):
-        faults = [f"{where}: {what}" for where, what in reading.faults]
-        raise DataError("\n".join([f"{reading.place}: no image could be read", *faults]))
+        some = "; ".join(f"{where}: {what}" for where, what in reading.faults[:LISTED])
+        raise DataError(f"{reading.place}: none of {len(reading.faults):,} images can be read. The first: {some}")
     ds = FaceDataset(reading.images, reading.labels, FER_CLASSES, reading.split, name="fer2013")
     return _located(report(ds), reading)
 

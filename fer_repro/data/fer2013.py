@@ -54,7 +54,7 @@ VALIDATION = {
     "dev",
     "publictest",
     "privatetest",
-}  # files beside it that show another split
+}  # such a file beside it: split otherwise
 WANTED = (
     "fer2013.csv, icml_face_data.csv, train.csv with test.csv, the image folder "
     "(train/<class>/Training_N.jpg, test/<class>/PublicTest_N.jpg and PrivateTest_N.jpg), or one of these as a zip"
