@@ -373,10 +373,10 @@ show_marks("CK")
 #
 # Two methods are compared on the same test images. On FER2013, McNemar's test {cite:p}`mcnemar1947note` asks whether
 # one is right where the other is wrong more often than chance allows. On CK+, where images of one person are not
-# independent, whole people are resampled instead, and so they are for measures other than accuracy, which McNemar's
-# test does not know (on FER2013: images). McNemar's p-value over several seeds is twice their mean, and where the
-# bootstrap's is larger, that counts: an interval may miss zero and the test still not pass. Holm's correction
-# {cite:p}`holm1979simple` keeps many comparisons honest. A difference that does not pass is not called better.
+# independent, whole people are resampled instead. Precision, recall and F1 are beyond McNemar's test; theirs is the
+# bootstrap's p-value on both. Over several seeds McNemar's is twice their mean, and where the bootstrap's is larger,
+# that counts: an interval may miss zero and the test still not pass. Holm's correction {cite:p}`holm1979simple` keeps
+# many comparisons honest. A difference that does not pass is not called better.
 
 
 # %% tags=["remove-input"]
@@ -420,9 +420,9 @@ for ds in paper.DATASETS:
 # %% [markdown]
 # The claims on orders need several of these differences at once. That each module helps is C-ABL, that the network
 # beats every baseline C-ORD, that reading in both directions helps C-BILSTM; and C-IMB, that imbalance, slow
-# convergence and low accuracy are overcome (which the abstract promises between the lines, {ref}`chap-hazards`), is
-# read as: against every baseline, the class recognised worst is recognised better, the best epoch comes earlier, and
-# accuracy is higher, each of them significantly.
+# convergence and low accuracy are overcome (our inference from the abstract, {ref}`chap-hazards`), is read as: against
+# every baseline, the class recognised worst is recognised better, the best epoch comes earlier, and accuracy is higher,
+# each of them significantly.
 
 # %% tags=["remove-input"]
 compared_epochs = [
