@@ -293,7 +293,8 @@ if len(compared):
         ),
         name="tab-questions-sizes",
         caption="Accuracy at both sizes, %, and their difference with its 95 % interval, on the same test images. "
-        "The p-value is McNemar's on FER2013; on CK+, one vote a sequence, persons are resampled.",
+        "The p-value is McNemar's on FER2013; on CK+, one vote a sequence, persons are resampled. Corrected: by Holm, "
+        "over all rows.",
         formats={"48×48": "{:.1f}", "128×128": "{:.1f}", "p": "{:.2g}", "p, corrected": "{:.2g}"},
     )
     sure = compared["p_holm"] < sensitivity.SIGNIFICANT
