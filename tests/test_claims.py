@@ -342,6 +342,18 @@ def test_imbalance_is_judged_from_real_runs_once_they_are_there():
     assert "accuracy" in row["reason"]
 
 
+def test_worst_classes_are_compared_on_the_same_draws():
+    y, runs = _truth(), []
+    for seed in range(3):
+        said = _predictions(y, 0.6, seed)
+        other = said.copy()
+        other[::20] = (other[::20] + 1) % 7  # the same of all images but every twentieth
+        runs += [_record(y, said, "proposed", seed), _record(y, other, "cnn-lstm", seed)]
+    worst = claims.Evaluation(runs).worst_class("FER", "native48", ("proposed", "cnn-lstm"))
+    drawn = [worst[m][1].mean(1) for m in ("proposed", "cnn-lstm")]
+    assert np.corrcoef(*drawn)[0, 1] > 0.5  # were they resampled apart, it would be about 0
+
+
 def test_rank_agreement_with_the_paper():
     found = claims.rank_agreement(_all_fer()).set_index(["table", "metric"])
     assert found.loc[("II", "accuracy"), "tau"] == pytest.approx(1.0)
