@@ -375,13 +375,11 @@ class Evaluation:
         """
         runs = [self.runs[ds, recipe, m] for m in models]
         first, rows = runs[0], np.concatenate([r.predictions for r in runs])
-        ends = np.cumsum([len(r.seeds) for r in runs])
         whole = np.array([metrics.confusion_matrix(first.labels, p, first.classes) for p in rows])  # (S, C, C)
         chunks = metrics.bootstrap_confusions(first.labels, rows, first.classes, first.groups, RESAMPLES)
         drawn = np.concatenate([metrics.per_class(c)["recall"].min(-1) for c in chunks])  # (R, S)
         found = metrics.per_class(whole)["recall"].min(-1)
-        places = {m: slice(end - len(r.seeds), end) for m, r, end in zip(models, runs, ends, strict=True)}
-        return {m: (float(found[at].mean()), drawn[:, at]) for m, at in places.items()}
+        return {m: (float(found[at].mean()), drawn[:, at]) for m, at in _columns(runs).items()}
 
     def paths(self, ds: str, recipe: str, *models: str) -> list[str]:
         """Return the record files of these models, relative to the results folder."""
@@ -454,11 +452,13 @@ def _resampled(runs: Sequence[Runs]) -> dict[str, dict[str, NDArray[np.float64]]
     rows = np.concatenate([r.predictions for r in runs])
     units = np.arange(len(first.labels)) if first.groups is None else first.groups
     drawn = metrics.bootstrap_measures(first.labels, rows, first.classes, units, RESAMPLES)
-    ends = np.cumsum([len(r.seeds) for r in runs])
-    return {
-        r.model: {name: values[:, end - len(r.seeds) : end] for name, values in drawn.items()}
-        for r, end in zip(runs, ends, strict=True)
-    }
+    return {m: {name: values[:, at] for name, values in drawn.items()} for m, at in _columns(runs).items()}
+
+
+def _columns(runs: Sequence[Runs]) -> dict[str, slice]:
+    """Return, by model, where its seeds stand when the runs of several methods are put one after another."""
+    ends = np.cumsum([len(r.seeds) for r in runs]).tolist()
+    return {r.model: slice(end - len(r.seeds), end) for r, end in zip(runs, ends, strict=True)}
 
 
 def leaking(records: Iterable[Record]) -> pd.DataFrame:

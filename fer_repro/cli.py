@@ -106,7 +106,7 @@ def data_check(path: Path) -> None:
     """Say what stands at PATH: form, counts, blanks, duplicates, leaks between splits."""
     from fer_repro.data import audit
 
-    reports, refusals = audit.look(path)
+    reports, refusals = audit.inspect(path)
     click.echo("\n\n".join(map(str, reports)))
     if refusals:
         raise click.ClickException("\n".join(refusals))

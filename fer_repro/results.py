@@ -81,7 +81,7 @@ def write(record: Record, folder: Path | None = None, replace: bool = False) -> 
         if replace and not record.get("complete", True):
             os.replace(temporary, path)
         else:
-            _claim(temporary, path)
+            _put(temporary, path)
     except FileExistsError:
         raise FileExistsError(f"{path} exists, and a record is never overwritten") from None
     finally:
@@ -89,7 +89,7 @@ def write(record: Record, folder: Path | None = None, replace: bool = False) -> 
     return path
 
 
-def _claim(temporary: str, path: Path) -> None:
+def _put(temporary: str, path: Path) -> None:
     """Give a whole file its name unless that is taken (FileExistsError)."""
     try:
         os.link(temporary, path)

@@ -130,7 +130,7 @@ def _row(reading: Reading, records: list[results.Record]) -> dict[str, Any] | No
     pairs = _pairs(reading, records)
     if not pairs:
         return None
-    labels = same_images(pairs)
+    labels = shared_labels(pairs)
     a, b = (np.array([pair[k]["predictions"]["predicted"] for pair in pairs]) for k in (0, 1))
     found = metrics.paired_differences(labels, a, b, len(pairs[0][0]["classes"]))["accuracy"]
     return {
@@ -151,7 +151,7 @@ def _row(reading: Reading, records: list[results.Record]) -> dict[str, Any] | No
     }
 
 
-def same_images(pairs: Sequence[tuple[results.Record, results.Record]]) -> NDArray[np.int64]:
+def shared_labels(pairs: Sequence[tuple[results.Record, results.Record]]) -> NDArray[np.int64]:
     """Return the labels (N,) of the test images that all these runs share; ValueError if they do not."""
     first = pairs[0][0]
     if any(r["predictions"]["label"] != first["predictions"]["label"] for pair in pairs for r in pair):

@@ -199,7 +199,7 @@ def precision_effect(folder: Path | None = None, dataset: str = "fer2013", recip
     for model in sorted({m for m, _ in set(mixed) & set(full)}):
         seeds = sorted(s for m, s in set(mixed) & set(full) if m == model)
         pairs = [(mixed[model, s], full[model, s]) for s in seeds]
-        labels = sensitivity.same_images(pairs)
+        labels = sensitivity.shared_labels(pairs)
         a, b = (np.array([pair[k]["predictions"]["predicted"] for pair in pairs]) for k in (0, 1))
         found = metrics.paired_differences(labels, a, b, len(pairs[0][0]["classes"]))["accuracy"]
         rows.append(

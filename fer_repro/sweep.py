@@ -68,9 +68,9 @@ class Run:
 
     def path(self, root: Path) -> Path:
         """Return where its record belongs."""
-        return results.path_of(self.job().record(), self.folder(root))
+        return results.path_of(self.job().record(), self.records_root(root))
 
-    def folder(self, root: Path) -> Path:
+    def records_root(self, root: Path) -> Path:
         """Return the folder of its records: one apart where float32 is wanted, since a record's name is without it."""
         return root / results.FLOAT32 if self.precision else root
 
@@ -194,7 +194,7 @@ def _perform(run: Run, root: Path, data_dir: Path | None, device: str, precision
             changes=run.changes,
             epochs=run.epochs,
             limit=run.limit,
-            folder=run.folder(root),
+            folder=run.records_root(root),
         )
     except (training.RunInProgress, FileExistsError) as busy:
         return Outcome(run, "busy", time.perf_counter() - started, str(busy))
@@ -204,7 +204,7 @@ def _perform(run: Run, root: Path, data_dir: Path | None, device: str, precision
 
 
 def _failed(run: Run, root: Path, seconds: float, error: BaseException) -> Outcome:
-    note = run.job().folder(run.folder(root)) / "failure.txt"
+    note = run.job().folder(run.records_root(root)) / "failure.txt"
     said = f"{type(error).__name__}: {error}"
     try:
         note.parent.mkdir(parents=True, exist_ok=True)
@@ -365,9 +365,9 @@ def mean_seconds(runs: list[Run], root: Path) -> float | None:
     float32 are priced by such runs alone.
     """
     took = []
-    for folder in {r.folder(root) for r in runs}:
+    for folder in {r.records_root(root) for r in runs}:
         records = [r for r in results.load_all(folder) if r["complete"]]
-        for wanted in {(r.dataset, r.recipe, r.protocol) for r in runs if r.folder(root) == folder}:
+        for wanted in {(r.dataset, r.recipe, r.protocol) for r in runs if r.records_root(root) == folder}:
             alike = [r for r in records if (r["dataset"], r["recipe"]["name"], r["protocol"]) == wanted]
             alike = alike or [r for r in records if (r["dataset"], r["recipe"]["name"]) == wanted[:2]]
             took += [r["seconds"] for r in alike]

@@ -493,17 +493,17 @@ class Trainer:
             return
         wanted, train = str(self.model.fits_on), self.images["train"]
         labels = train.labels.cpu()
+
+        def gathered(some: slice) -> Tensor:
+            return joined((parts[wanted][:, some].cpu() for _, parts in self._forward(train)), len(train))
+
         if not self.model.fits_by_step:
-            features = joined((parts[wanted].cpu() for _, parts in self._forward(train)), len(train))
-            self.model.fit_stage(features, labels)  # type: ignore[operator]
+            self.model.fit_stage(gathered(slice(None)), labels)  # type: ignore[operator]
             return
         sequence = next(self._forward(train))[1][wanted]  # (B, T, D), to see how large a step is
         at_once = steps_at_once(len(train), sequence[0, 0].numel() * sequence.element_size())
         for first in range(0, sequence.shape[1], at_once):
-            some = slice(first, first + at_once)
-            features = joined((parts[wanted][:, some].cpu() for _, parts in self._forward(train)), len(train))
-            self.model.fit_stage(features, labels, first)  # type: ignore[operator]
-            del features  # before the next are gathered
+            self.model.fit_stage(gathered(slice(first, first + at_once)), labels, first)  # type: ignore[operator]
 
     def _forward(self, images: Images) -> Iterator[tuple[Tensor, dict[str, Tensor]]]:
         self.model.eval()

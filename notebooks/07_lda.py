@@ -727,8 +727,8 @@ assert overfit["held out"].max() < 0.4
 overfit.round(2)
 
 # %% [markdown]
-# From about 80 dimensions on the training set looks perfect here, and held-out images stay at chance. Above $N - C$
-# dimensions, here 93, it must: $S_W$ is singular then, and in some directions no class has any spread. CK+ has some
+# The training set looks perfect even before there are $N - C$ dimensions, and held-out images stay at chance. With more
+# than $N - C$ it must: $S_W$ is singular then, and in some directions no class has any spread. CK+ has some
 # 800 training frames a fold, but of some 260 sequences only, whose frames are nearly equal; its attended features
 # have 256 dimensions a row. So there LDA's training separation says nothing.
 #

@@ -425,19 +425,14 @@ for ds in paper.DATASETS:
 # each of them significantly.
 
 # %% tags=["remove-input"]
-compared_epochs = [
-    (r["best_epoch"], len(r["curves"]))
-    for (ds, recipe, model), some in evaluation.runs.items()
-    if (ds, recipe) == ("FER", "native48") and model in paper.TABLE_2
-    for r in some.records
-]
-if compared_epochs:
-    epochs_to_best, epochs_of = zip(*compared_epochs, strict=True)
+if judged_by := evaluation.recipe_for("FER", paper.TABLE_2):
+    judged = [r for model in paper.TABLE_2 for r in evaluation.runs["FER", judged_by, model].records]
+    best = [r["best_epoch"] for r in judged]
     figures.say(
-        f"The second of these is a weak test. Within a stage the learning rate falls to almost nothing, so that any "
-        f"method is at its best near the end: at 48×48, epochs {min(epochs_to_best)} to {max(epochs_to_best)} of "
-        f"{max(epochs_of)}. Whoever converges faster has little room to show it, and C-IMB could hardly have been "
-        "reproduced in whole; the other two parts decide."
+        "The second of these is a weak test. Within a stage the learning rate falls to almost nothing, so that any "
+        f"method is at its best near the end: by `{judged_by}`, in epochs {min(best)} to {max(best)} of "
+        f"{max(len(r['curves']) for r in judged)}. Whoever converges faster has little room to show it, and C-IMB "
+        "could hardly have been reproduced in whole; the other two parts decide."
     )
 
 # %% tags=["remove-input"]
@@ -679,6 +674,6 @@ print(f"{both.deployed_parameters():,} parameters; train it with --model no_atte
 #
 # ```console
 # $ fer-repro book --profile quick --only 10_results
-# $ fer-repro train --dataset fer2013 --data-dir faces --recipe native48 --seed 0
+# $ fer-repro train --dataset fer2013 --data-dir faces --recipe native48 --seed 0 --results mine
 # $ fer-repro sweep plans/fer2013-native48.toml --data-dir faces --jobs 2
 # ```

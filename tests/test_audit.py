@@ -14,6 +14,11 @@ from fer_repro.cli import main
 from fer_repro.data import DataError, FaceDataset, audit
 
 
+def check(path):
+    """Return the text of every report."""
+    return "\n\n".join(map(str, audit.inspect(path)[0]))
+
+
 @pytest.fixture
 def flawed(tiny_fer):
     """Return 42 images with copies: 1 = 2 (other label), 5 = 20 = 30 (train, val, test), 7 = 8 in train."""
@@ -85,10 +90,10 @@ def test_check_lists_every_undecodable_image(flawed, write_folder, tmp_path):
     write_folder(flawed, tmp_path)
     for name in ("train/sad/Training_9998.jpg", "test/happy/PublicTest_9999.jpg"):
         (tmp_path / name).write_bytes(b"no image")
-    (r,) = audit.inspect(tmp_path)
+    (r,), _ = audit.inspect(tmp_path)
     assert (r.images, r.form) == (42, "image folder")
     assert [what for _, what in r.undecodable] == ["cannot be decoded as an image"] * 2
-    text = audit.check(tmp_path)
+    text = check(tmp_path)
     for wanted in (
         "undecodable: 2",
         "train/sad/Training_9998.jpg: cannot be decoded",
@@ -105,16 +110,16 @@ def test_check_lists_every_faulty_row(flawed, write_csv, tmp_path):
     path = write_csv(flawed, tmp_path / "fer2013.csv")
     text = path.read_text().replace("\n6,", "\n9,", 1).replace(" ", " x", 1)
     path.write_text(text[:-2000])
-    (r,) = audit.inspect(path)
+    (r,), _ = audit.inspect(path)
     assert r.images == 39
     assert [name.split(", ")[1] for name, _ in r.undecodable] == ["line 2", "line 8", "line 43"]
-    assert "the file may be cut off" in audit.check(path)
+    assert "the file may be cut off" in check(path)
 
 
 def test_check_finds_both_data_sets(flawed, write_csv, write_ck48, tmp_path):
     write_csv(flawed, tmp_path / "fer2013/fer2013.csv")
     write_ck48(tmp_path / "ckplus", subjects=2)
-    text = audit.check(tmp_path)
+    text = check(tmp_path)
     assert text.index("FER2013: fer2013.csv") < text.index("CK+: CK+48")
     assert "2 subjects, 14 sequences" in text
 
@@ -124,7 +129,7 @@ def test_check_names_the_data_set_that_it_cannot_examine(flawed, write_csv, writ
     (tmp_path / "ckplus").mkdir()
     whole = zipped(write_ck48(tmp_path / "made", subjects=2), tmp_path / "ckplus/CK+48.zip")
     whole.write_bytes(whole.read_bytes()[:2000])
-    (r,), (refusal,) = audit.look(tmp_path)
+    (r,), (refusal,) = audit.inspect(tmp_path)
     assert r.name == "fer2013" and "CK+48.zip: " in refusal
     shown = CliRunner().invoke(main, ["data", "check", str(tmp_path)])
     assert shown.exit_code == 1 and "FER2013: fer2013.csv" in shown.output and "CK+48.zip: " in shown.output
@@ -135,15 +140,15 @@ def test_check_lists_the_faults_where_every_row_has_one(flawed, write_csv, tmp_p
     text = path.read_text().replace("\n", "\nx", 3)
     path.write_text(text)
     with pytest.raises(DataError, match=r"none of 3 images can be read.*line 2: .*line 4: "):
-        audit.check(path)
+        check(path)
 
 
 def test_check_of_nothing(tmp_path):
     with pytest.raises(DataError, match=r"no FER2013 here(.|\n)*no CK\+ here"):
-        audit.check(tmp_path)
+        check(tmp_path)
     (tmp_path / "archive.zip").write_bytes(b"PK half a zip")
     with pytest.raises(DataError, match=r"\A\S*archive\.zip: wanted a zip"):
-        audit.check(tmp_path)
+        check(tmp_path)
     empty = FaceDataset(np.zeros((0, 4, 4), np.uint8), np.zeros(0, np.int64), ("a",), np.zeros(0, "U5"))
     with pytest.raises(DataError, match="wanted images to examine, got none"):
         audit.report(empty)
@@ -201,7 +206,7 @@ def test_human_agreement_bad_input(tmp_path):
 
 
 def test_real_data(real_data):
-    fer, ck = audit.inspect(real_data)
+    (fer, ck), _ = audit.inspect(real_data)
     assert fer.complete
     assert ck.complete
     assert (fer.images, len(fer.black), len(fer.blank)) == (35_887, 12, 13)

@@ -114,21 +114,13 @@ def _groups(ids: NDArray[np.int64]) -> list[list[int]]:
     return sorted(groups)
 
 
-def check(path: str | os.PathLike[str]) -> str:
-    """Return, as text, a report on every data set found at ``path``. It goes on over images that cannot be read."""
-    return "\n\n".join(str(r) for r in inspect(path))
+def inspect(path: str | os.PathLike[str]) -> tuple[list[Report], list[str]]:
+    """Return a report on every data set found at ``path``, and for any other one there what stands in its way.
 
-
-def inspect(path: str | os.PathLike[str]) -> list[Report]:
-    """Return a report on every data set found at ``path``: a folder with ``fer2013/`` or ``ckplus/``, or one of them.
-
-    Raises DataError if neither is there, or what is there cannot be examined at all (such as a damaged zip).
+    ``path`` is a folder with ``fer2013/`` or ``ckplus/``, or one of them. Images that cannot be read are listed in a
+    report. Raises DataError if neither data set is there, or what is there cannot be examined at all (such as a damaged
+    zip).
     """
-    return look(path)[0]
-
-
-def look(path: str | os.PathLike[str]) -> tuple[list[Report], list[str]]:
-    """Return what :func:`inspect` does, and for each data set beside it that cannot be examined, what is in the way."""
     place = Path(path).expanduser()
     reports, refusals = [], []
     for look in (_inspect_fer2013, _inspect_ckplus):
