@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fer_repro import metrics, network, results, sensitivity, training
+from fer_repro import claims, metrics, network, results, training
 
 NAMES = ("training", "training-float32", "layers", "growth", "preprocessing", "data", "methods", "peers")
 OURS = "fer_repro.training"  # as the training benchmark calls the project's own loop
@@ -179,49 +179,47 @@ def on_gpus(
     return {"hours": steps * (compute + exchange) / 3600, "exchange": exchange / (compute + exchange)}
 
 
-def precision_effect(folder: Path | None = None, dataset: str = "fer2013", recipe: str = "native48") -> pd.DataFrame:
+def precision_effect(folder: Path | None = None) -> pd.DataFrame:
     """Compare runs in float32 (under :data:`fer_repro.results.FLOAT32`) with those in mixed bfloat16, seed by seed.
+
+    On CK+ a seed counts once all its folds are there; its sequences are compared, subjects resampled as a whole.
 
     Returns
     -------
     DataFrame
-        One row a model that has pairs: ``model, seeds, mixed, float32`` (accuracies), ``difference`` (float32 minus
-        mixed) with its 95 % interval ``low, high``, ``p`` (McNemar over seeds), ``mixed_speed, float32_speed``.
+        One row a data set, recipe and model that have pairs: ``dataset`` ("FER" or "CK"), ``recipe, model, seeds,
+        mixed, float32`` (accuracies), ``difference`` (float32 minus mixed) with its 95 % interval ``low, high``, ``p``
+        (McNemar over seeds on FER2013; the bootstrap's on CK+, whose sequences of one person are not independent).
     """
     folder = folder or results.root()
-    mixed = {(r["model"], r["seed"]): r for r in results.load_all(folder, dataset, recipe) if _plain(r, "bf16-mixed")}
-    full = {
-        (r["model"], r["seed"]): r
-        for r in results.load_all(folder / results.FLOAT32, dataset, recipe)
-        if _plain(r, "32-true")
-    }
+    mixed, full = (
+        claims.collect(r for r in results.load_all(where) if r["precision"] == precision)
+        for where, precision in ((folder, "bf16-mixed"), (folder / results.FLOAT32, "32-true"))
+    )
     rows = []
-    for model in sorted({m for m, _ in set(mixed) & set(full)}):
-        seeds = sorted(s for m, s in set(mixed) & set(full) if m == model)
-        pairs = [(mixed[model, s], full[model, s]) for s in seeds]
-        labels = sensitivity.shared_labels(pairs)
-        a, b = (np.array([pair[k]["predictions"]["predicted"] for pair in pairs]) for k in (0, 1))
-        found = metrics.paired_differences(labels, a, b, len(pairs[0][0]["classes"]))["accuracy"]
+    for key in [key for key in full if key in mixed]:
+        a, b = mixed[key], full[key]
+        seeds = [s for s in a.seeds if s in b.seeds]
+        if not seeds or not np.array_equal(a.labels, b.labels):
+            continue
+        one, other = (r.predictions[[r.seeds.index(s) for s in seeds]] for r in (a, b))
+        found = metrics.paired_differences(a.labels, one, other, a.classes, a.groups)["accuracy"]
         rows.append(
             {
-                "model": model,
-                "seeds": len(pairs),
-                "mixed": float((a == labels).mean()),
-                "float32": float((b == labels).mean()),
+                "dataset": a.dataset,
+                "recipe": a.recipe,
+                "model": a.model,
+                "seeds": len(seeds),
+                "mixed": float((one == a.labels).mean()),
+                "float32": float((other == a.labels).mean()),
                 "difference": found.estimate,
                 "low": found.low,
                 "high": found.high,
-                "p": metrics.mcnemar_over_seeds(labels, a, b),
-                "mixed_speed": float(np.mean([m["images_per_second"] for m, _ in pairs])),
-                "float32_speed": float(np.mean([f["images_per_second"] for _, f in pairs])),
+                "p": metrics.mcnemar_over_seeds(a.labels, one, other) if a.groups is None else found.p,
             }
         )
-    columns = ["model", "seeds", "mixed", "float32", "difference", "low", "high", "p", "mixed_speed", "float32_speed"]
+    columns = ["dataset", "recipe", "model", "seeds", "mixed", "float32", "difference", "low", "high", "p"]
     return pd.DataFrame(rows, columns=columns)
-
-
-def _plain(found: Mapping[str, Any], precision: str) -> bool:
-    return bool(found["complete"] and found["variant"] is None and found["precision"] == precision)
 
 
 def peers(found: Mapping[str, Any]) -> pd.DataFrame:

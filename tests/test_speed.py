@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fer_repro import network, results, speed
+from fer_repro import claims, network, results, speed
+from fer_repro.data.splits import FOLDS
 from fer_repro.figures import speed as pictures
 
 MADE = {
@@ -143,22 +144,45 @@ def test_gpus_share_the_work_but_wait_for_the_link() -> None:
 
 
 def test_precision_is_compared_over_pairs_of_the_same_seed(tmp_path: Path) -> None:
-    like = next(iter(results.load_all(dataset="fer2013", recipe="native48", model="proposed")))
-    like = {k: v for k, v in like.items() if k != "path"} | {"variant": None, "options": {}, "changes": {}}
+    native = results.load_all(dataset="fer2013", recipe="native48", model="proposed")
+    like = next(r for r in native if claims.ineligible(r) is None)
     labels = like["predictions"]["label"]
-    mixed, full = tmp_path, tmp_path / "benchmarks" / "float32"
-    for folder, precision, seeds in ((mixed, "bf16-mixed", (0, 1)), (full, "32-true", (1, 2))):
-        for seed in seeds:
-            predictions = like["predictions"]
-            if precision == "32-true":  # it gets the first hundred right
-                predictions = predictions | {"predicted": labels[:100] + predictions["predicted"][100:]}
-            results.write(like | {"seed": seed, "precision": precision, "predictions": predictions}, folder)
+    for seed, precision in ((0, "bf16-mixed"), (1, "bf16-mixed"), (1, "32-true"), (2, "32-true")):
+        # in float32 it gets the first hundred right
+        right = 100 if precision == "32-true" else 0
+        write_like(like, tmp_path, precision, right, seed=seed)
     found = speed.precision_effect(tmp_path)
-    assert found[["model", "seeds"]].to_numpy().tolist() == [["proposed", 1]]
+    assert found[["dataset", "recipe", "model", "seeds"]].to_numpy().tolist() == [["FER", "native48", "proposed", 1]]
     wrong = np.mean(np.array(labels[:100]) != np.array(like["predictions"]["predicted"][:100])) * 100 / len(labels)
     assert found["difference"].iloc[0] == pytest.approx(wrong)
     assert found["low"].iloc[0] <= wrong <= found["high"].iloc[0]
+    assert found["p"].iloc[0] < 0.05
     assert speed.precision_effect(tmp_path / "nowhere").empty
+
+
+def test_precision_is_compared_on_ckplus_once_all_folds_are_there(tmp_path: Path) -> None:
+    native = results.load_all(dataset="ckplus", recipe="native48", model="proposed")
+    folds = [r for r in native if claims.ineligible(r) is None and r["seed"] == 0]
+    assert len(folds) == FOLDS
+    for like in folds:
+        write_like(like, tmp_path, "bf16-mixed", 0)
+        assert speed.precision_effect(tmp_path).empty
+        write_like(like, tmp_path, "32-true", len(like["predictions"]["label"]))  # all right
+    found = speed.precision_effect(tmp_path)
+    assert found[["dataset", "recipe", "model", "seeds"]].to_numpy().tolist() == [["CK", "native48", "proposed", 1]]
+    runs = claims.collect(folds)["CK", "native48", "proposed"]
+    assert found["mixed"].iloc[0] == pytest.approx((runs.predictions == runs.labels).mean())  # of sequences
+    assert found["float32"].iloc[0] == 1
+
+
+def write_like(like: results.Record, folder: Path, precision: str, right: int, **fields: Any) -> None:
+    """Write a run like another, in this precision and with the first ``right`` images right."""
+    label, predicted = (like["predictions"][k] for k in ("label", "predicted"))
+    predicted = label[:right] + predicted[right:]
+    test = like["test"] | {"accuracy": float(np.mean(np.array(label) == np.array(predicted)))}
+    made = like | {"precision": precision, "predictions": like["predictions"] | {"predicted": predicted}, "test": test}
+    made = {k: v for k, v in made.items() if k != "path"} | fields
+    results.write(made, folder / results.FLOAT32 if precision == "32-true" else folder)
 
 
 def test_pictures_are_drawn() -> None:
