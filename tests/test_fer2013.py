@@ -14,7 +14,9 @@ import numpy as np
 import pytest
 
 from fer_repro import data
-from fer_repro.data import DataError, cache, fer2013
+from fer_repro.data import DataError, cache, fer2013, files
+
+os_open = os.open
 
 COLUMNS = {
     "fer2013.csv": ("emotion", "pixels", "Usage"),
@@ -204,6 +206,26 @@ def test_cache_follows_the_content(csv, tiny_fer):
     csv.write_text(text.replace("\n1,", "\n5,", 1))
     os.utime(csv, ns=(stamp, stamp))
     assert data.load("fer2013", csv).labels[1] == 5
+
+
+@pytest.mark.parametrize("kept", ["all", "some", "none"])
+def test_a_folder_that_is_not_in_the_cache_is_read_once_as_far_as_memory_allows(
+    tiny_fer, write_folder, tmp_path, monkeypatch, kept
+):
+    folder = write_folder(tiny_fer, tmp_path / "fer2013")
+    expected = data.load("fer2013", folder, cached=False)
+    sizes = [p.stat().st_size for p in folder.rglob("*.jpg")]
+    room = {"all": sum(sizes), "some": sum(sizes) // 2, "none": 0}[kept]
+    opened = []
+    monkeypatch.setenv("FER_REPRO_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(files, "KEPT", room)
+    monkeypatch.setattr(files, "CHUNK", 3)
+    monkeypatch.setattr(files.os, "open", lambda path, *how: opened.append(path) or os_open(path, *how))
+    assert same(data.load("fer2013", folder), expected)
+    images = [path for path in opened if str(path).endswith(".jpg")]
+    again = len(images) - len(sizes)
+    assert set(images) == {str(p) for p in folder.rglob("*.jpg")}
+    assert {"all": again == 0, "some": 0 < again < len(sizes), "none": again == len(sizes)}[kept]
 
 
 @pytest.mark.parametrize("damage", ["cut", "bit", "text", "empty"])

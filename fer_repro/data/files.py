@@ -24,6 +24,7 @@ from .faces import DataError
 BLOCK = 1 << 24  # bytes hashed as one piece of work
 SMALL = 1 << 16  # bytes read at once: more than a face takes
 CHUNK = 256  # files read or decoded as one piece of work
+KEPT = 1 << 28  # bytes of a folder's files that wait in memory, once hashed, to be read
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -53,6 +54,8 @@ class Folder(Files):
 
     def __init__(self, path: Path) -> None:
         self.path, self._root = path, str(path)
+        self._kept: dict[str, bytes] = {}
+        self._room = KEPT
         names = []
         for folder, inner, files in os.walk(path, onerror=_refuse):
             inner[:] = [d for d in inner if not _ignored(d)]
@@ -62,6 +65,9 @@ class Folder(Files):
 
     def read(self, name: str) -> bytes:
         """Return a file's bytes. Bare system calls: for a small image ``open`` costs more than decoding it."""
+        kept = self._kept.pop(name, None)
+        if kept is not None:
+            return kept
         path = f"{self._root}/{name}"
         try:
             number = os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0))
@@ -83,12 +89,16 @@ class Folder(Files):
             raise DataError(f"{self.path / name}: cannot be read ({fault.strerror or fault})") from fault
 
     def digest(self, names: Sequence[str]) -> str:
-        """Return a SHA-256 over the names and contents of ``names``."""
+        """Return a SHA-256 over the names and contents of ``names``; contents are kept for the first :meth:`read`."""
         if len(names) == 1:
             return digest_of(self.path / names[0])
 
         def one(chunk: Sequence[str]) -> bytes:
             contents = [self.read(name) for name in chunk]
+            size = sum(map(len, contents))
+            if size <= self._room:
+                self._room -= size
+                self._kept.update(zip(chunk, contents, strict=True))
             heads = [f"{name}\0{len(c)}\0".encode() for name, c in zip(chunk, contents, strict=True)]
             return hashlib.sha256(
                 b"".join(part for pair in zip(heads, contents, strict=True) for part in pair)
