@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from click.testing import CliRunner
 
@@ -193,7 +194,6 @@ def test_a_full_disk_does_not_end_the_sweep(tmp_path: Path, monkeypatch: pytest.
 
 @pytest.mark.slow
 def test_a_process_that_dies_is_a_failure_and_the_rest_goes_on(tmp_path: Path) -> None:
-    psutil = pytest.importorskip("psutil")
     runs = [tiny(model) for model in ("cnn-svm", "acnn-lstm", "cnn-lstm", "cnn-bilstm", "dscnn-lstm")]
 
     def kill() -> None:
