@@ -313,6 +313,16 @@ EQUATIONS = (
 # Claims
 
 
+CLAIM_KINDS: dict[str, tuple[str, ...]] = {  # and the fields that a claim of each kind must fill in
+    "cell": ("dataset", "metric", "model", "value"),
+    "percent": ("dataset", "metric", "baseline", "value"),
+    "order": ("dataset",),
+    "ablation": ("dataset",),
+    "mechanism": (),
+    "announced": (),
+}
+
+
 @dataclass(frozen=True)
 class Claim:
     """One statement that a verdict is given on.
@@ -333,6 +343,16 @@ class Claim:
     model: str | None = None
     baseline: str | None = None
     related: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse, with a ValueError, a claim that could not be judged."""
+        if self.kind not in CLAIM_KINDS:
+            raise ValueError(f"{self.id}: unknown kind {self.kind!r}; wanted one of {', '.join(CLAIM_KINDS)}")
+        wanted = CLAIM_KINDS[self.kind]
+        if self.kind == "order" and self.baseline is not None:  # of two methods
+            wanted += ("metric", "model")
+        if missing := [name for name in wanted if getattr(self, name) is None]:
+            raise ValueError(f"{self.id}: a claim of kind {self.kind!r} wants {', '.join(missing)}, too")
 
 
 def _table_1_claims() -> list[Claim]:

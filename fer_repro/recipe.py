@@ -37,6 +37,20 @@ class Recipe:
     flip: float = 0.5  # Q14: share of images mirrored
     brightness: float = 0.2  # Q14: in standard deviations of an image, after Eq. 1 (before it, Eq. 1 undoes it)
 
+    def __post_init__(self) -> None:
+        """Refuse, with a ValueError, a value that cannot be trained with."""
+        for name in ("learning_rate", "second_peak", "clip", "gcn_scale", "gcn_epsilon"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"recipe: {name}: wanted more than 0, got {getattr(self, name)!r}")
+        for name in ("weight_decay", "center_weight", "gcn_lambda", "rotate", "brightness"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"recipe: {name}: wanted 0 or more, got {getattr(self, name)!r}")
+        for name in ("dropout", "center_rate", "flip"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"recipe: {name}: wanted a share from 0 to 1, got {getattr(self, name)!r}")
+        if self.median_kernel < 1 or self.median_kernel % 2 == 0:
+            raise ValueError(f"recipe: median_kernel: wanted an odd number, got {self.median_kernel!r}")
+
     def course(self, images: int) -> tuple[int, int]:
         """Return the epochs of both stages for a training set of so many images."""
         return self.small_epochs if images < SMALL else self.epochs

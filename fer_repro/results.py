@@ -183,7 +183,7 @@ def _code() -> dict[str, Any]:
         return subprocess.run(["git", "-C", str(here), *arguments], capture_output=True, text=True, check=True).stdout
 
     try:
-        changed = git("status", "--porcelain", "--untracked-files=no", "--", "fer_repro")
+        changed = git("status", "--porcelain", "--untracked-files=all", "--", "fer_repro")  # a new module counts
         return {"commit": git("rev-parse", "HEAD").strip(), "dirty": bool(changed.strip())}
     except (OSError, subprocess.CalledProcessError):
         return {"commit": None, "dirty": None}

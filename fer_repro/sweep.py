@@ -99,8 +99,10 @@ def read_plan(path: Path | str) -> list[Run]:
     """
     try:
         plan = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError) as error:  # not text, not TOML
         raise PlanError(f"{path}: cannot be read as a plan: {error}") from None
+    if unknown := set(plan) - {"title", "runs"}:
+        raise PlanError(f"{path}: unknown {', '.join(sorted(unknown))}; wanted a title and blocks [[runs]]")
     blocks = plan.get("runs")
     if not isinstance(blocks, list) or not blocks:
         raise PlanError(f"{path}: wanted at least one [[runs]] block")
@@ -110,7 +112,7 @@ def read_plan(path: Path | str) -> list[Run]:
     return sorted(dict.fromkeys(runs), key=lambda run: run.seed)  # stable: within a seed the plan's own order
 
 
-def _expand(block: dict[str, Any], where: str) -> Iterator[Run]:
+def _expand(block: dict[str, Any], where: str) -> list[Run]:
     from fer_repro import network
     from fer_repro.data import NAMES
     from fer_repro.data.splits import DEFAULT_PROTOCOL, FOLDS, PROTOCOLS
@@ -130,6 +132,11 @@ def _expand(block: dict[str, Any], where: str) -> Iterator[Run]:
         kind = int if name in ("seeds", "folds") else str
         if not isinstance(given, list) or not all(type(item) is kind for item in given):
             raise PlanError(f"{where}: {name}: wanted a list of {'numbers' if kind is int else 'names'}, got {given!r}")
+        if name in block and not given:
+            raise PlanError(f"{where}: {name}: wanted one or more, got none")
+    for name in ("options", "changes"):
+        if not isinstance(block.get(name, {}), dict):
+            raise PlanError(f"{where}: {name}: wanted a table {{ name = value }}, got {block[name]!r}")
     if wrong := [n for n in seeds if n < 0] + [n for n in block.get("folds", []) if not 0 <= n < FOLDS]:
         raise PlanError(f"{where}: {wrong[0]}: wanted seeds of at least 0, and folds of 0 to {FOLDS - 1}")
     if block.get("protocol", PROTOCOLS[0]) not in PROTOCOLS:
@@ -141,20 +148,44 @@ def _expand(block: dict[str, Any], where: str) -> Iterator[Run]:
     if precision not in (None, "32-true"):
         raise PlanError(f"{where}: unknown precision {precision!r}; wanted '32-true', or none for the sweep's own")
     try:
-        get_recipe(recipe)
+        get_recipe(str(recipe))
     except ValueError as error:
         raise PlanError(f"{where}: {error}") from None
+    runs = []
     for seed, dataset in product(seeds, datasets):
         protocol = block.get("protocol", DEFAULT_PROTOCOL[dataset])
+        if (protocol == "official") == (dataset == "ckplus"):
+            raise PlanError(
+                f"{where}: {dataset} has no split {protocol!r}: CK+ is divided by 'subjects' or 'frames', "
+                "every other data set has an official split"
+            )
+        if "folds" in block and protocol != "subjects":
+            raise PlanError(f"{where}: only the protocol 'subjects' has folds, got folds with {protocol!r}")
         folds = block.get("folds", list(range(FOLDS))) if protocol == "subjects" else [None]
         for model, fold in product(models, folds):
             options, changes = block.get("options", {}), block.get("changes", {})
-            run = Run(dataset, recipe, model, protocol, seed, fold, options, changes, precision=precision)
-            try:
-                run.job()
-            except (ValueError, AttributeError) as error:
-                raise PlanError(f"{where}: {error}") from None
-            yield run
+            runs.append(Run(dataset, recipe, model, protocol, seed, fold, options, changes, precision=precision))
+    try:
+        for run in runs:
+            run.job()
+        for run in {run.model: run for run in runs if run.options}.values():
+            _try_options(run)
+    except (ValueError, AttributeError) as error:
+        raise PlanError(f"{where}: {error}") from None
+    return runs
+
+
+def _try_options(run: Run) -> None:
+    """Build the network once, without memory for weights: an option it does not have must not wait for a run."""
+    import torch
+
+    from fer_repro import network
+
+    try:
+        with torch.device("meta"):
+            network.build(run.model, size=run.job().recipe.size, **run.options)
+    except TypeError as error:
+        raise ValueError(f"options: {error}") from error
 
 
 def split_by_state(runs: list[Run], root: Path) -> tuple[list[Run], list[Run]]:

@@ -568,6 +568,7 @@ class Trainer:
             print(f"{path} cannot be read ({error}); this run begins anew", file=sys.stderr)
             return False
         if state["key"] != self.key:
+            print(f"{path} is of other code, data or settings; this run begins anew", file=sys.stderr)
             return False
         self.model.load_state_dict(state["model"])
         self.curves, self.best = state["curves"], state["best"]

@@ -28,7 +28,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from fer_repro import baselines, data, figures, preprocessing, recipe, training
+from fer_repro import baselines, data, figures, paper, preprocessing, recipe, training
 from fer_repro.bilstm import serialise
 from fer_repro.data import synthetic
 from fer_repro.data.faces import FER_CLASSES
@@ -57,7 +57,7 @@ figures.header_card(
 #
 # **Objectives**
 # : After this chapter you can follow every shape from the image to the seven probabilities, count the parameters by
-#   hand, describe the two stages of training and the moment between them, and run any of the nine networks yourself.
+#   hand, describe the two stages of training and the moment between them, and run any of the networks yourself.
 #
 # ## What the paper says
 #
@@ -213,10 +213,10 @@ figures.say(
 figures.show_source(baselines.RecurrentBaseline.forward, fold=True)
 
 # %%
-labels = {n: n.replace("_", " ").replace("extraction", "extr.") for n in NAMES if n not in baselines.BASELINES}
-labels |= {"cnn-lstm": "CNN-LSTM", "dscnn-lstm": "DSCNN-LSTM", "cnn-bilstm": "CNN-BiLSTM"}
-labels |= {"acnn-lstm": "ACNN-LSTM", "cnn-svm": "CNN-SVM"}
-assert list(labels) == list(NAMES)
+labels = {
+    n: paper.METHOD_LABELS.get(n, n) if n in baselines.BASELINES else n.replace("_", " ").replace("extraction", "extr.")
+    for n in NAMES
+}
 columns = ["CNN", "LSTM", "attention", "LDA (fixed)", "reconstruction, head", "softmax or SVM"]
 counts = {s: {labels[n]: pictures.module_parameters(build(n, 7, s)) for n in NAMES} for s in (48, 128)}
 held = {s: pd.DataFrame(c).T.reindex(columns=columns).fillna(0) / 1e3 for s, c in counts.items()}
@@ -227,7 +227,7 @@ assert all(round(1e3 * held[s].loc[labels[n]].sum()) == whole[s][n] for s in (48
 figures.show(
     lambda: pictures.parameter_bars(held[size]),
     name="fig-network-parameters",
-    caption=f"Where the parameters of the nine networks are, at {size}×{size} pixels. In most, the recurrence holds "
+    caption=f"Where the parameters of the networks are, at {size}×{size} pixels. In most, the recurrence holds "
     "the larger part; in CNN-SVM, which has none, the first fully connected layer.",
     alt="Nine stacked bars. "
     + "; ".join(f"{name} {total:.0f} thousand" for name, total in held[size].sum(axis=1).items())
@@ -425,7 +425,7 @@ figures.show(
 #
 # Q11: AdamW, one cycle a stage, mixed precision where the hardware has it, gradient norm clipped at 1
 # : Fixed before any full run on real faces, the learning rate by a few trials on FER2013's validation images and the
-#   rest without a comparison, and the same for all nine networks.
+#   rest without a comparison, and the same for all networks.
 #   Another optimiser would move all of them.
 #
 # Q16: what went into a removed module goes on to the next

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -78,6 +79,35 @@ def test_library_records_and_damage_make_stale(checkout: Path) -> None:
     assert build(checkout).executed == ("01_data",)
     (checkout / "fer_repro" / "part.py").write_text("VALUE = 2\n")
     assert len(build(checkout).executed) == 3
+
+
+def test_a_stopped_build_begins_no_further_chapter(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[str] = []
+
+    def execute(edition: book.Edition, name: str, *others: Any) -> Any:
+        begun.append(name)
+        raise KeyboardInterrupt  # as Ctrl-C does, while the first chapter runs
+
+    for number in range(3, 9):
+        (checkout / "notebooks" / f"0{number}_more.py").write_text(chapter("More", "1"))
+    monkeypatch.setattr(book, "_execute", execute)
+    with pytest.raises(KeyboardInterrupt):
+        build(checkout, jobs=1)
+    assert len(begun) < 8
+
+
+def test_a_damaged_note_and_a_page_that_has_left_the_book(checkout: Path) -> None:
+    edition = book.Edition(checkout, seed=3)
+    (checkout / "book" / "extra.md").write_text("# Extra\n")
+    book._copy_sources(edition)
+    assert (edition.sources / "extra.md").is_file()
+    (checkout / "book" / "extra.md").unlink()
+    book._copy_sources(edition)
+    assert not (edition.sources / "extra.md").exists()
+    assert (edition.sources / "intro.md").is_file()
+    edition.cache.mkdir(parents=True)
+    (edition.cache / "pages.json").write_bytes(b"\xff{")
+    assert book._note(edition, "pages") == {}
 
 
 def test_executing_twice_gives_the_same_bytes(checkout: Path) -> None:
@@ -223,6 +253,21 @@ def test_pages_are_made_once_and_a_warning_leaves_the_earlier_ones(checkout: Pat
         build(checkout, html=True)
     assert (first.html / "notebooks" / "02_preprocessing.html").read_text() == page
     assert not list(first.html.parent.glob(".pages-*"))
+
+
+def test_only_what_a_missing_chapter_defines_may_be_referred_to_in_vain(checkout: Path) -> None:
+    def refer(label: str) -> None:
+        code = f"1\n\n# %% [markdown]\n# See {{numref}}`{label}`."
+        (checkout / "notebooks" / "02_preprocessing.py").write_text(chapter("Preprocessing", code))
+
+    (checkout / "notebooks" / "01_data.py").write_text(chapter("Data", "name = 'fig-there'"))
+    refer("fig-there")
+    lines: list[str] = []
+    assert build(checkout, html=True, only="02", lines=lines).pages_written
+    assert any("warning" in line and "fig-there" in line for line in lines)
+    refer("fig-nowhere")
+    with pytest.raises(book.BookError, match="fig-nowhere"):
+        build(checkout, html=True, only="02")
 
 
 def test_a_check_of_nothing_changed_does_not_import_torch(checkout: Path) -> None:

@@ -16,6 +16,7 @@ import yaml
 from scipy import stats
 
 from fer_repro import claims, consistency, figures, metrics, paper, reporting, results
+from fer_repro.data import ckplus
 from fer_repro.data.splits import FOLDS
 from fer_repro.figures import ledger as pages
 from fer_repro.figures import paper as redrawn
@@ -23,11 +24,19 @@ from fer_repro.figures import results as pictures
 from fer_repro.recipe import RECIPES
 
 N = claims.FER_TEST_IMAGES
+CKPLUS = (claims.CK_SEQUENCES, claims.CK_SUBJECTS)
+SUBJECTS = 100  # of the made-up CK+, one sequence each
 
 
 @pytest.fixture(autouse=True)
 def _fewer_resamples(monkeypatch):
     monkeypatch.setattr(claims, "RESAMPLES", 800)  # enough for Holm over 16: 16 * 2 / 801 < 0.05
+
+
+@pytest.fixture(autouse=True)
+def _small_ckplus(monkeypatch):
+    monkeypatch.setattr(claims, "CK_SEQUENCES", SUBJECTS)  # as many as the made-up records below have
+    monkeypatch.setattr(claims, "CK_SUBJECTS", SUBJECTS)
 
 
 def _truth(n=N, seed=0):
@@ -76,6 +85,7 @@ def _record(y, predicted, model="proposed", seed=0, dataset="fer2013", recipe="n
         "images_per_second": 1.0,
         "peak_memory_bytes": 1,
         "data": {"fingerprint": "f", "images": 35887, "limit": None},
+        "code": {"commit": "0" * 40, "dirty": False},
     }
     return record | changes
 
@@ -92,10 +102,10 @@ def _ck(model="proposed", wrong=(), seeds=3, folds=FOLDS):
     found = []
     for seed in range(seeds):
         for fold in range(folds):
-            subject = np.repeat(np.arange(fold, 100, FOLDS), 3)
+            subject = np.repeat(np.arange(fold, SUBJECTS, FOLDS), 3)
             y = subject % 7
             p = np.where(np.isin(subject, wrong), (y + 1) % 7, y)
-            train = sorted(set(range(100)) - set(subject.tolist()))
+            train = sorted(set(range(SUBJECTS)) - set(subject.tolist()))
             record = _record(y, p, model, seed, "ckplus", protocol="subjects", fold=fold)
             record["predictions"] |= {"subject": subject.tolist(), "sequence": (subject + 500).tolist()}
             record["split"]["subjects"] = {"train": train, "val": [], "test": sorted(set(subject.tolist()))}
@@ -161,6 +171,8 @@ def _tampered():
     yield "better than its predictions", [r | {"test": r["test"] | {"accuracy": 0.99}} for r in good]
     yield "no predictions", [r | {"predictions": {}} for r in good]
     yield "not whole", [{k: v for k, v in r.items() if k != "split"} for r in good]
+    yield "code changed since its commit", [r | {"code": r["code"] | {"dirty": True}} for r in good]
+    yield "code without a commit", [r | {"code": {"commit": None, "dirty": None}} for r in good]
     yield "two seeds", good[:2]
     yield "one seed, three times", [good[0]] * 3
 
@@ -190,6 +202,54 @@ def test_a_subject_on_both_sides_stops_a_record():
     none = copy.deepcopy(records[0])
     none["split"]["subjects"] = None
     assert claims.ineligible(none) == "no list of subjects"
+
+
+def test_frames_without_their_sequence_stop_a_record():
+    record = copy.deepcopy(_ck()[0])
+    record["predictions"]["sequence"] = None
+    assert claims.ineligible(record) == "no sequence of each test image"
+
+
+def test_folds_of_another_number_of_sequences_or_persons_are_not_ck(monkeypatch):
+    assert _verdicts(_ck()).loc["C-T3-proposed-accuracy", "verdict"] != "not run yet"
+    monkeypatch.setattr(claims, "CK_SEQUENCES", CKPLUS[0])
+    monkeypatch.setattr(claims, "CK_SUBJECTS", CKPLUS[1])
+    assert _verdicts(_ck()).loc["C-T3-proposed-accuracy", "verdict"] == "not run yet"
+    assert (paper.STATED["ck_labelled"], ckplus.SUBJECTS) == CKPLUS
+    real = claims.collect(results.load_all(dataset="ckplus", recipe="native48", model="proposed"))
+    assert ("CK", "native48", "proposed") in real
+
+
+def test_methods_on_different_test_images_are_said_to_be(monkeypatch):
+    other = _truth(seed=5)
+    elsewhere = [_record(other, _predictions(other, 0.9, k), "cnn-bilstm", k) for k in range(3)]
+    row = _verdicts(_fer("cnn-lstm") + elsewhere).loc["C-BILSTM-FER"]
+    assert row["verdict"] == "not run yet"
+    assert row["reason"].startswith("not on the same test images")
+
+
+def test_networks_that_are_not_the_papers_do_not_weigh_on_its_corrections():
+    runs = [r for m in ("proposed", "cnn-gru") for s in ("native48", "paper128") for r in _fer(m, recipe=s)]
+    assert claims.sizes_compared(claims.Evaluation(runs))["model"].tolist() == ["proposed"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"kind": "easier"}, "C-X: unknown kind 'easier'; wanted one of cell, "),
+        ({"kind": "cell", "dataset": "FER", "value": 1.0}, "C-X: a claim of kind 'cell' wants metric, model, too"),
+        ({"kind": "order", "dataset": "FER", "baseline": "cnn-svm"}, "'order' wants metric, model, too"),
+    ],
+)
+def test_a_claim_that_could_not_be_judged_is_refused(fields, said):
+    with pytest.raises(ValueError, match=re.escape(said)):
+        paper.Claim(id="C-X", statement="x", where="x", chapter="10_results", **fields)
+
+
+def test_a_verdict_that_is_none_is_refused(monkeypatch):
+    monkeypatch.setitem(claims.JUDGES, "cell", lambda claim, e: claims.Verdict("reproducd", ""))
+    with pytest.raises(ValueError, match="no verdict is called 'reproducd'; wanted one of reproduced, "):
+        claims.ledger([])
 
 
 def test_a_missing_fold_is_not_run_yet():
@@ -479,6 +539,9 @@ def test_measurements_are_read_and_faults_named(tmp_path):
     (tmp_path / "b.json").write_text(json.dumps({"id": "b"}))
     with pytest.raises(results.RecordError, match=r"b\.json.*claim, measure, x, series"):
         claims.load_mechanisms(tmp_path)
+    (tmp_path / "b.json").write_text(json.dumps(_measurement(0.1, claim="C-OCCC")))
+    with pytest.raises(results.RecordError, match=r"b\.json: paper\.CLAIMS has no claim 'C-OCCC'"):
+        claims.load_mechanisms(tmp_path)
     with pytest.raises(ValueError, match="both series"):
         claims.effect(_measurement(0.1) | {"series": {"with attention": [[1.0]], "without": [1.0]}})
 
@@ -552,6 +615,10 @@ def test_the_page_has_every_claim_and_needs_no_network():
     assert "@import" not in page
     assert {a.get("href") for a in tree.iter("a") if a.get("href").startswith("http")} == {paper.URL}
     assert tree.find(".//div[@class='ledger-tools']").get("hidden") is not None  # without the script nothing is missing
+
+
+def test_the_page_can_be_filtered_by_every_kind_of_claim():
+    assert list(pages._KINDS) == list(paper.CLAIM_KINDS)
 
 
 def test_every_link_to_runs_has_a_target():

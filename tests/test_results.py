@@ -231,6 +231,29 @@ def test_provenance_says_what_made_a_number() -> None:
     assert str(Path.home()) not in json.dumps(found)
 
 
+def test_code_that_no_commit_holds_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def git(*arguments: str) -> None:
+        who = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
+        subprocess.run(["git", "-C", str(tmp_path), *who, *arguments], check=True, capture_output=True)
+
+    package = tmp_path / "fer_repro"
+    package.mkdir()
+    (package / "results.py").write_text("a = 1\n")
+    git("init", "-q")
+    git("add", ".")
+    git("commit", "-q", "-m", "a")
+    monkeypatch.setattr(results, "__file__", str(package / "results.py"))
+    assert results.provenance()["code"]["dirty"] is False
+    (tmp_path / "run.json").write_text("{}")  # a record that has landed is no code
+    assert results.provenance()["code"]["dirty"] is False
+    (package / "gru.py").write_text("a new module")
+    assert results.provenance()["code"]["dirty"] is True
+    git("add", ".")
+    git("commit", "-q", "-m", "b")
+    (package / "results.py").write_text("a = 2\n")
+    assert results.provenance()["code"]["dirty"] is True
+
+
 # --------------------------------------------------------------------------------------------------------- recipes
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import linecache
 from pathlib import Path
 
@@ -40,14 +41,19 @@ def record(right, seed=0, model="proposed", variant=None, **recipe):
     }
 
 
-def planned(name):
-    return {(run.model, run.job().record()["variant"]) for run in sweep.read_plan(ROOT / "plans" / f"{name}.toml")}
+def planned(name, dataset, recipe):
+    """Return (model, variant) of each run of a plan, all of which are where they find a partner."""
+    runs = sweep.read_plan(ROOT / "plans" / f"{name}.toml")
+    assert {(run.dataset, run.recipe) for run in runs} == {(dataset, recipe)}
+    assert all(run.seed == 0 for run in runs if run.options or run.changes)
+    return {(run.model, run.job().record()["variant"]) for run in runs if run.seed == 0}
 
 
 def test_the_plans_hold_each_reading_and_what_it_is_compared_with():
-    bases = {(r.base, None) for r in READINGS}
-    assert planned("sensitivity-quick") == {(r.model, r.variant) for r in READINGS} | bases
-    assert planned("sensitivity-native48") == {(r.model, r.variant) for r in READINGS if r.native}
+    drawn = {(r.model, r.variant) for r in READINGS} | {(r.base, None) for r in READINGS}
+    assert planned("sensitivity-quick", "synthetic", "quick") == drawn
+    native = {(r.model, r.variant) for r in READINGS if r.native}
+    assert planned("sensitivity-native48", "fer2013", "native48") == native
 
 
 @pytest.mark.parametrize("reading", READINGS, ids=lambda r: f"{r.question}-{r.words}")
@@ -57,6 +63,9 @@ def test_a_reading_differs_from_the_default_in_what_it_says(reading):
     network.build(reading.model, size=32 if "padding" not in reading.options else 48, **reading.options)
     default = RECIPES["quick"].to_dict()
     assert all(default[name] != value for name, value in reading.changes.items())
+    network_of = network.BASELINES.get(reading.model, network.ProposedNetwork)
+    usual = {k: p.default for k, p in inspect.signature(network_of).parameters.items()}
+    assert all(usual.get(name) != value for name, value in reading.options.items())
 
 
 def test_a_comparison_is_what_counting_by_hand_gives():

@@ -73,6 +73,20 @@ def test_a_plan_expands_to_folds_models_and_seeds(tmp_path: Path) -> None:
             "block 1: unknown precision 32; wanted '32-true'",
         ),
         ("runs = [1]\n", r"wanted blocks \[\[runs\]\], got 1"),
+        ("[[runs]]\n[[run]]\n", "unknown run; wanted a title and blocks"),
+        (
+            '[[runs]]\ndatasets = ["fer2013"]\nrecipe = "quick"\nmodels = ["proposed"]\nseeds = [0]\n'
+            'protocol = "subjects"\n',
+            "block 1: fer2013 has no split 'subjects'",
+        ),
+        (
+            '[[runs]]\ndatasets = ["fer2013"]\nrecipe = ["quick"]\nmodels = ["proposed"]\nseeds = [0]\n',
+            "no recipe is named",
+        ),
+        (
+            '[[runs]]\ndatasets = ["fer2013"]\nrecipe = "quick"\nmodels = []\nseeds = [0]\n',
+            "block 1: models: wanted one or more, got none",
+        ),
         *(
             (f'[[runs]]\ndatasets = ["ckplus"]\nrecipe = "quick"\nmodels = ["proposed"]\n{line}\n', said)
             for line, said in (
@@ -82,6 +96,15 @@ def test_a_plan_expands_to_folds_models_and_seeds(tmp_path: Path) -> None:
                 ('seeds = [0]\nprotocol = "bogus"', "unknown protocol 'bogus'"),
                 ("seeds = [0]\nchanges = { speed = 1 }", "the recipe has no speed"),
                 ("seeds = [0]\noptions = { size = 64 }", "size cannot be chosen here"),
+                ("seeds = [0]\noptions = 3", "options: wanted a table"),
+                ("seeds = [0]\noptions = { qeury = 'last' }", "proposed: unknown option.*qeury"),
+                ("seeds = [0]\noptions = { query = 'lsat' }", "block 1: query: wanted one of"),
+                ("seeds = [0]\noptions = { hidden = 'many' }", "(?s)block 1: .*hidden"),
+                ("seeds = [0]\nchanges = { learning_rate = -1 }", "learning_rate: wanted more than 0, got -1.0"),
+                ("seeds = [0]\nchanges = { flip = 7 }", "flip: wanted a share from 0 to 1, got 7.0"),
+                ("seeds = [0]\nchanges = { median_kernel = 4 }", "median_kernel: wanted an odd number, got 4"),
+                ("seeds = [0]\nchanges = { rotate = -4 }", "rotate: wanted 0 or more, got -4.0"),
+                ('seeds = [0]\nprotocol = "frames"\nfolds = [1]', "only the protocol 'subjects' has folds"),
             )
         ),
     ],

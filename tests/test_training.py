@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import math
 import os
@@ -452,6 +453,35 @@ def test_a_checkpoint_of_something_else_is_not_taken_up(
 ) -> None:
     interrupted(tmp_path, monkeypatch)
     assert course(run(tmp_path, **given)) == course(run(**given))
+
+
+def test_a_checkpoint_of_other_code_is_not_taken_up_and_that_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    interrupted(tmp_path, monkeypatch)
+    monkeypatch.setattr(training, "METHOD", training.METHOD[1:])
+    taken: list[int] = []
+    step = training.Trainer._step
+    monkeypatch.setattr(training.Trainer, "_step", lambda self, *a: (taken.append(1), step(self, *a))[1])
+    run(tmp_path)
+    assert len(taken) == 8
+    assert "last.pt is of other code, data or settings; this run begins anew" in capsys.readouterr().err
+
+
+def test_every_module_that_a_network_or_a_step_is_made_of_counts_as_the_method() -> None:
+    others = {"claims.py", "metrics.py", "recipe.py", "results.py"}  # what a run is told, how it is judged and kept
+    package = Path(training.__file__).parent
+    seen: set[str] = set()
+    left = ["training.py", "network.py"]
+    while left:
+        name = left.pop()
+        seen.add(name)
+        for node in ast.walk(ast.parse((package / name).read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] in ("fer_repro", ""):
+                within = node.module.split(".")[1:]
+                found = [within[0]] if within else [alias.name for alias in node.names]
+                left += [f for n in found if (package / (f := f"{n}.py")).is_file() and f not in seen | others]
+    assert set(training.METHOD) == seen
 
 
 def test_a_damaged_checkpoint_only_means_to_begin_anew(

@@ -89,8 +89,8 @@ def page(table: pd.DataFrame) -> str:
     table : DataFrame
         :func:`fer_repro.claims.ledger`.
     """
-    kinds = {c.id: c.kind for c in paper.CLAIMS}
-    body = "\n".join(_row(row, kinds.get(str(row["claim"]), "")) for row in table.to_dict("records"))
+    known = {c.id: c for c in paper.CLAIMS}
+    body = "\n".join(_row(row, known.get(str(row["claim"]))) for row in table.to_dict("records"))
     heads = "".join(
         f'<th scope="col">{h}</th>' for h in ("Claim", "Paper", "Ours [95 %]", "Verdict", "Why", "Runs and places")
     )
@@ -117,9 +117,9 @@ def _tools(table: pd.DataFrame) -> str:
     )
 
 
-def _row(row: dict[str, Any], kind: str) -> str:
+def _row(row: dict[str, Any], meant: paper.Claim | None) -> str:
     claim, verdict = str(row["claim"]), str(row["verdict"])
-    data = "FER" if "on FER2013" in row["statement"] else "CK" if "on CK+" in row["statement"] else ""
+    kind, data = (meant.kind, meant.dataset or "") if meant else ("", "")
     look = f"verdict verdict-{VERDICTS.get(verdict, 'none')}"
     badge = f'<span class="{look}">{verdict_sign(verdict)} {html.escape(verdict)}</span>'
     if pd.notna(row["recipe"]):
