@@ -197,7 +197,7 @@ def precision_effect(folder: Path | None = None) -> pd.DataFrame:
         for where, precision in ((folder, "bf16-mixed"), (folder / results.FLOAT32, "32-true"))
     )
     rows = []
-    for key in [key for key in full if key in mixed]:
+    for key in sorted(mixed.keys() & full.keys(), key=lambda key: (key[0] != "FER", key)):
         a, b = mixed[key], full[key]
         seeds = [s for s in a.seeds if s in b.seeds]
         if not seeds or not np.array_equal(a.labels, b.labels):
