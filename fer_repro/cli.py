@@ -108,6 +108,7 @@ def data_check(path: Path) -> None:
 
     reports, refusals = audit.inspect(path)
     click.echo("\n\n".join(map(str, reports)))
+    refusals += [fault for report in reports for fault in report.faults]
     if refusals:
         raise click.ClickException("\n".join(refusals))
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import os
 import sys
+import tempfile
 import threading
 import time
 import traceback
@@ -234,6 +235,16 @@ def _perform(run: Run, root: Path, data_dir: Path | None, device: str, precision
     return Outcome(run, "done", time.perf_counter() - started)
 
 
+def _try_writing(root: Path) -> None:
+    """Refuse a folder of records that nothing can be written to: once, not in every run."""
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=root):
+            pass
+    except OSError as error:
+        raise PlanError(f"{root}: no record can be written here ({error.strerror or error})") from None
+
+
 def _failed(run: Run, root: Path, seconds: float, error: BaseException) -> Outcome:
     note = run.job().folder(run.records_root(root)) / "failure.txt"
     said = f"{type(error).__name__}: {error}"
@@ -298,6 +309,7 @@ def sweep(
     if not missing:
         return []
     guess = mean_seconds(missing, root)
+    _try_writing(root)
     if scheduler is not None:
         return _on_cluster(missing, scheduler, (root, data_dir, device, precision, threads), echo, guess)
     report = _Report(len(missing), jobs, echo, guess)

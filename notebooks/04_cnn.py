@@ -263,6 +263,8 @@ figures.say(
 # clear faces ({source}`fer_repro/classroom.py`).
 
 # %%
+if profile == "quick":
+    torch.set_num_threads(1)  # what is shown shall not depend on how many cores there are
 limit, epochs = {"quick": (800, 6)}.get(profile, (4000, 10))
 pixels = 32 if profile == "quick" else size
 faces = classroom.faces(dataset, data_dir, n=1400 if profile == "quick" else 6000, seed=seed)
@@ -392,7 +394,7 @@ figures.table(
     name="tab-cnn-pointwise",
     caption="The convolutions with and without the first one (each with three poolings, after C1, C2 and C4, or after "
     "each "
-    "of the three left), and the held-out accuracy of this page's short training: one seed, "
+    f"of the three left), and the held-out accuracy of this page's short training at {pixels}×{pixels}: one seed, "
     f"{len(y_held)} images, an illustration.",
     formats={"parameters": "{:,.0f}", "10⁶ multiplications at 48×48": "{:.1f}", "accuracy here, %": "{:.1f}"},
 )
@@ -422,14 +424,14 @@ figures.say(
 
 # %%
 with torch.no_grad():
-    seen_by = preprocessing.normalize_batch(torch.from_numpy(face)[None, None]).to(device)
+    seen_by = classroom.prepared(face[None], pixels, device)
     final, parts = trained["as decided"].cnn.eval()(seen_by)
 maps = {f"block {k}": parts[f"block{k}"][0].cpu().numpy() for k in (1, 2, 3)} | {"block 4": final[0].cpu().numpy()}
 figures.show(
     lambda: pictures.feature_maps(small_face, maps),
     name="fig-cnn-maps",
-    caption="A drawn face and the first eight maps after each block that respond to it. Block 1 has two kinds; from "
-    "block 2 on, "
+    caption=f"A drawn face and the first eight maps after each block that respond to it, at {pixels}×{pixels} pixels, "
+    "as trained. Block 1 has two kinds; from block 2 on, "
     "edges and corners of brows, eyes and mouth light up; at the end, a few places are left.",
     alt="Four rows of eight small grey maps. The first row shows recognisable faces in different tones, the second "
     "outlines of "
@@ -542,7 +544,7 @@ figures.table(
 assert max(off["algebraic form"]) < 1e-4
 
 # %%
-full, slim = 32 * 128 * 128 * 4, 2 * 64 * 64 * 4
+full, slim = 32 * 128 * 128 * 4, 3 * 64 * 64 * 4  # largest, smallest, and a plane of ones
 figures.say(
     f"For a mini-batch of 64 images at 128 pixels, the plain form writes {64 * full / 2**20:,.0f} MiB for each of "
     f"convolution, "

@@ -267,6 +267,8 @@ figures.say(
 # {ref}`seven layers <chap-cnn>` without mirroring. (In the book's real runs everything is trained together.)
 
 # %%
+if profile == "quick":
+    torch.set_num_threads(1)  # what is shown shall not depend on how many cores there are
 limit, epochs = {"quick": (800, 4)}.get(profile, (4000, 8))
 faces = classroom.faces(dataset, data_dir, n=1200 if profile == "quick" else 6000, seed=seed)
 device = classroom.device(device)
@@ -360,8 +362,8 @@ figures.show(
     "the backward one from the bottom. A column of one colour is a unit whose gate never moves; where the colour "
     "changes from row to row, the gate heeds the face.",
     alt="Six heat maps: input, forget and output gate of the forward and of the backward layer, rows of the map "
-    "downwards and units across. Some columns are evenly open or shut, others change from row to row, most of all in "
-    "the forget gate.",
+    "downwards and units across. Some columns are evenly open or shut, others change from row to row; how much in each "
+    "gate is said below.",
 )
 
 # %%
@@ -484,7 +486,8 @@ margin = 196 * np.sqrt(0.25 / len(y_held))
 figures.table(
     compared,
     name="tab-bilstm-readings",
-    caption=f"Readings of Q6 and Q7 on the same fixed feature maps: one seed, {len(y_held)} held-out images (about "
+    caption="Readings of Q6 and Q7 on the same fixed feature maps (the last row is the CNN's own linear layer, trained "
+    f"with it): one seed, {len(y_held)} held-out images (about "
     f"±{margin:.0f} points of chance for a single accuracy), an illustration. Parameters are the recurrence's.",
     formats={"parameters": "{:,.0f}", "held-out accuracy, %": "{:.1f}"},
 )
@@ -584,7 +587,7 @@ figures.say(
 # ## Exercises
 
 # %% [markdown]
-# ````{exercise} ★ Mirror the face, swap the directions
+# ````{exercise} ★ Turn the sequence, swap the directions
 # :label: ex-bilstm-mirror
 #
 # Turn the sequence around. Which outputs of a BiLSTM with swapped directions are the old ones, and where?

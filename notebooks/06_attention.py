@@ -182,7 +182,8 @@ figures.show_source(PointMultiplicationAttention.forward)
 #
 # A score $q\cdot K_t$ sums $D$ products. If they are independent with variance $v$, the score's spread is
 # $\sqrt{Dv}$: it grows with the width. Large scores drive the softmax to one step, and there its slope $d_t(1-d_t)$
-# vanishes: nothing is learned any more. Dividing by $\sqrt D$ keeps the spread fixed {cite:p}`vaswani2017attention`.
+# vanishes: queries and keys learn no more, only the values do. Dividing by $\sqrt D$ keeps the spread fixed
+# {cite:p}`vaswani2017attention`.
 # Algorithm 1 does not divide. Random queries and keys show what that does:
 
 # %%
@@ -232,7 +233,9 @@ figures.say(
 
 # %%
 limit, epochs = {"quick": (800, 4)}.get(profile, (4000, 8))
-pixels = 48
+if profile == "quick":
+    torch.set_num_threads(1)  # what is shown shall not depend on how many cores there are
+pixels = 128 if profile == "paper128" else 48
 faces = classroom.faces(dataset, data_dir, n=1200 if profile == "quick" else 6000, seed=seed)
 device = classroom.device(device)
 side = SevenLayerCNN().output_size(pixels)
@@ -354,8 +357,8 @@ figures.show(
     lambda: pictures.over_faces({k: list(v) for k, v in pairs.items()}, {k: list(v) for k, v in got.items()}, mouth),
     name="fig-attention-face",
     caption="Attention laid over drawn faces (happiness, surprise, anger, sadness): the lighter a band, the more "
-    "weight it receives; the bars give its size, the dotted line an even share. Below, brown bars belong to the "
-    "covered rows.",
+    "weight it receives; the bars give its size, the dotted line an even share. Below, brown bars and a frame belong "
+    "to the covered rows.",
     alt=f"Two rows of four drawn faces in horizontal bands of different brightness, each with {side} bars beside it. "
     f"In the second row a grey bar hides the mouth. Weight of rows {mouth[0] + 1} and {mouth[1]}, free and covered: "
     + "; ".join(
@@ -531,8 +534,8 @@ if record:
 # - Attention is a weighted mean; its weights say where a network looks, not whether that helps.
 # - Two lines of Algorithm 1 have no reading, one loop has no end; what is left is dot-product attention with tanh
 #   keys.
-# - Undivided scores saturate as the width grows; then one row speaks for all, and every row becomes nearly the same
-#   mean.
+# - Undivided scores saturate as the width grows; then one row's value speaks for all.
+# - Where all rows ask nearly the same, all rows become nearly the same mean, saturated or not.
 # - A claim about occlusion needs pairs: the same face, covered and not.
 #
 # ## Quiz

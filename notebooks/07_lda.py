@@ -247,6 +247,8 @@ figures.show_source(ProjectionLayer.fit, name="code-lda-layer")
 
 # %%
 quick = profile == "quick"
+if quick:
+    torch.set_num_threads(1)  # what is shown shall not depend on how many cores there are
 limit, epochs = (900, (6, 3)) if quick else (4000, (8, 4))
 faces = classroom.faces(dataset, data_dir, n=1500 if quick else 6000, seed=seed)
 size = 32 if quick else 48

@@ -226,10 +226,10 @@ more_even = [name for name in ("dense", "summed") if uneven[name] < uneven["chai
 figures.say(
     "At the first layer it is "
     + ", ".join(f"{value:.1f} times the last one's ({name})" for name, value in first.items())
-    + ". Batch normalisation keeps even the chain from fading, but where gradients differ from layer to layer, so does "
-    "the pace at which layers learn. "
+    + ". Where gradients differ from layer to layer, so does the pace at which layers learn. "
     + (
-        f"Connections make them more even, not equal ({' and '.join(more_even)} against the chain): an early layer's "
+        f"Connections make them more even, not equal ({' and '.join(more_even)} against the chain; most even: "
+        f"{min(uneven, key=lambda name: uneven[name])}): an early layer's "
         "maps reach the output directly *and* through all later layers."
         if more_even
         else "Here no connection makes them more even than the chain's."
@@ -277,7 +277,9 @@ figures.say(
 
 # %%
 limit, epochs = {"quick": (800, 4)}.get(profile, (4000, 8))
-pixels, seeds = 48, [seed, seed + 1, seed + 2]
+if profile == "quick":
+    torch.set_num_threads(1)  # what is shown shall not depend on how many cores there are
+pixels, seeds = 128 if profile == "paper128" else 48, [seed, seed + 1, seed + 2]
 faces = classroom.faces(dataset, data_dir, n=1200 if profile == "quick" else 6000, seed=seed)
 device = classroom.device(device)
 side, C = SevenLayerCNN().output_size(pixels), len(faces.classes)
@@ -339,25 +341,28 @@ class Head(nn.Module):
         return self.linear(features)
 
 
-heads = {}
+heads, starts = {}, []
 for name, connections in {"dense": "dense", "summed": "sum", "no reconstruction": None}.items():
     for k in seeds:
         torch.manual_seed(k)
-        heads[name, k] = classroom.fit(Head(connections).to(device), maps, y_train, 6, batch=64)
+        head = Head(connections).to(device)
+        if name == "dense":
+            starts.append(pictures.reuse(head.body.block))
+        heads[name, k] = classroom.fit(head, maps, y_train, 6, batch=64)
 
 # %% [markdown]
 # ### What each layer reads
 
 # %%
 weights = {
-    "before training": pictures.reuse(DenseBlock(C - 1)),
+    "before training": np.mean(starts, axis=0),
     "trained": np.mean([pictures.reuse(heads["dense", k].body.block) for k in seeds], axis=0),
 }
 figures.show(
     lambda: pictures.reuse_map(weights),
     name="fig-dense-reuse",
     caption="Mean size of the weights by which each layer reads each earlier map, relative to the layer's largest "
-    f"(trained: mean of {len(seeds)} seeds). How much of the pattern is training's doing is said below.",
+    f"(means of {len(seeds)} seeds, before and after). How much of the pattern is training's doing is said below.",
     alt="Two triangular heat maps with numbers, layers H1 to H4 downwards and sources x0 to x3 across, before and "
     "after training.",
 )
@@ -376,7 +381,7 @@ figures.say(
         if change < 0.2
         else "So training has changed what layers read."
     )
-    + " With sums, a layer could not tell its sources apart."
+    + " With sums, sources need not keep apart: what two of them say in one map is added."
 )
 
 # %% [markdown]
@@ -481,7 +486,7 @@ figures.say(
 # ## Take-aways
 #
 # - A dense layer adds a few maps and keeps all others: narrow layers, wide block.
-# - Concatenation keeps what a sum mixes; each layer chooses what to read again.
+# - Concatenation keeps what a sum may mix; each layer chooses what to read again.
 # - "Reconstruction" rebuilds features for a classifier, not images.
 # - A 3×3 kernel on a map one place wide is a kernel of three: look at gradients to find weights that cannot matter.
 #

@@ -261,10 +261,10 @@ batches = [b.numpy() for b in epoch_batches(len(toy), 8, seed=seed + 1)]
 figures.show(
     lambda: pictures.mini_batches(batches, toy, FER_CLASSES),
     name="fig-network-batches",
-    caption="The paper's Fig. 1 afresh: 27 images, coloured by class, in one epoch of mini-batches of 8. Paler ones "
-    "are left out this time. Filled circles are the centers that an iteration moves.",
+    caption="The paper's Fig. 1 afresh: 27 images, coloured and marked by class, in one epoch of mini-batches of 8. "
+    "Paler ones are left out this time. Filled marks below are the centers that an iteration moves.",
     alt="A row of 27 coloured tiles on top; lines lead from them to three groups of eight tiles. Below each group "
-    f"seven circles, filled where the group has the class: {', '.join(str(len(set(toy[b]))) for b in batches)} of 7.",
+    f"seven marks, filled where the group has the class: {', '.join(str(len(set(toy[b]))) for b in batches)} of 7.",
 )
 
 # %% [markdown]
@@ -324,6 +324,8 @@ figures.table(
 
 # %%
 quick = profile == "quick"
+if quick:
+    torch.set_num_threads(1)  # what is shown shall not depend on how many cores there are
 limit, epochs = (700, (5, 4)) if quick else (6000, (6, 8))
 options = {"n": 1300 if quick else 9000, "seed": seed} if dataset == "synthetic" else {}
 if dataset == "synthetic":  # clear expressions: this is to take seconds

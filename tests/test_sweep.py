@@ -215,6 +215,12 @@ def test_a_full_disk_does_not_end_the_sweep(tmp_path: Path, monkeypatch: pytest.
     assert all("no note of it could be written" in o.message and "query" in o.message for o in outcomes)
 
 
+def test_a_folder_that_cannot_be_written_is_refused_once(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(PlanError, match=r"file/mine: no record can be written here \(Not a directory\)"):
+        sweep.sweep([tiny("proposed")], tmp_path / "file" / "mine", echo=lambda line: None)
+
+
 @pytest.mark.slow
 def test_a_process_that_dies_is_a_failure_and_the_rest_goes_on(tmp_path: Path) -> None:
     runs = [tiny(model) for model in ("cnn-svm", "acnn-lstm", "cnn-lstm", "cnn-bilstm", "dscnn-lstm")]

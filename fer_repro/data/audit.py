@@ -58,6 +58,13 @@ class Report:
         return sum(map(len, self.duplicates))
 
     @property
+    def faults(self) -> list[str]:
+        """What stands against training on it: images that cannot be read, official splits without an image."""
+        unread = [f"{self.name}: {len(self.undecodable):,} images cannot be read"] if self.undecodable else []
+        empty = [s for s, n in (self.official or {}).items() if sum(n.values()) and not sum(self.counts[s].values())]
+        return unread + ([f"{self.name}: no image in {', '.join(empty)}"] if empty else [])
+
+    @property
     def complete(self) -> bool:
         """Whether every image could be read and the counts are the official ones (where there are any)."""
         return not self.undecodable and (self.official is None or self.counts == self.official)
@@ -208,7 +215,7 @@ def _heading(r: Report) -> list[str]:
 def _count_table(r: Report) -> list[str]:
     """Return images by class and split; where the official count differs, it follows in brackets."""
     shown = [s for s in SPLITS if sum(r.counts[s].values()) or (r.official and sum(r.official[s].values()))]
-    lines = ["  " + f"{'images':<12}" + "".join(f"{s:>20}" for s in shown)]
+    lines = ["  " + f"{'images':<12}" + "".join(f"{s:>26}" for s in shown)]
     for c in (*r.classes, "all"):
         cells = []
         for s in shown:
@@ -217,7 +224,7 @@ def _count_table(r: Report) -> list[str]:
             if r.official:
                 wanted = sum(r.official[s].values()) if c == "all" else r.official[s][c]
             cells.append(f"{n:,}" + (f" (official {wanted:,})" if n != wanted else ""))
-        lines.append("  " + f"{c:<12}" + "".join(f"{cell:>20}" for cell in cells))
+        lines.append("  " + f"{c:<12}" + "".join(f"{cell:>26}" for cell in cells))
     if r.official:
         agree = r.counts == r.official
         lines.append(f"  counts by class and split: {'as official' if agree else 'NOT the official ones'}")

@@ -491,7 +491,18 @@ def card(
     questions: Sequence[str] = (),
     files: Sequence[str] = (),
 ) -> Shown:
-    """Return what :func:`header_card` displays."""
+    """Return what :func:`header_card` displays.
+
+    A ValueError says so where a chapter was given a profile or a data set that there is none of.
+    """
+    from fer_repro.data import NAMES
+    from fer_repro.recipe import RECIPES
+
+    if profile not in RECIPES or dataset not in NAMES:
+        raise ValueError(
+            f"profile {profile!r}, dataset {dataset!r}: wanted a profile among {', '.join(RECIPES)} and a data set "
+            f"among {', '.join(NAMES)}"
+        )
     facts = {
         "Paper": section,
         "Claims": " ".join(f"{{verdict}}`{claim}`" for claim in claims),

@@ -155,10 +155,13 @@ def over_faces(
             picture.imshow(face, cmap="gray", vmin=0, vmax=255, extent=(0, size, size, 0), aspect="auto")
             high = size / len(share)
             for t, w in enumerate(share):
-                shade = Rectangle((0, t * high), size, high, color="black", alpha=0.75 * (1 - w / top), linewidth=0)
+                shade = Rectangle((0, t * high), size, high, color="black", alpha=0.5 * (1 - w / top), linewidth=0)
                 picture.add_patch(shade)
             colors = [COLORS[1]] * len(share)
             if number == len(faces) - 1:
+                place = (0.01 * size, covered[0] * high)
+                tall = (covered[1] - covered[0]) * high
+                picture.add_patch(Rectangle(place, 0.98 * size, tall, fill=False, edgecolor=COLORS[1], linewidth=1.5))
                 colors = [COLORS[3] if covered[0] <= t < covered[1] else COLORS[1] for t in range(len(share))]
             bars.barh((np.arange(len(share)) + 0.5) * high, share, height=0.7 * high, color=colors)
             bars.axvline(1 / len(share), color=COLORS[7], linewidth=0.9, linestyle=":")

@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import ArrayLike, NDArray
 
 from fer_repro.figures import COLORS, class_color, class_marker
@@ -105,6 +105,7 @@ def plane(
 def _cloud(axes: Axes, features: Array, labels: Array, classes: Sequence[str], centers: Array) -> None:
     ink = plt.rcParams["text.color"]
     low, high = np.percentile(features, [0.5, 99.5], axis=0)  # a stray feature must not shrink the rest
+    low, high = np.minimum(low, centers.min(0)), np.maximum(high, centers.max(0))
     room = 0.08 * (high - low)
     axes.set(xlim=(low[0] - room[0], high[0] + room[0]), ylim=(low[1] - room[1], high[1] + room[1]))
     for k, name in enumerate(classes):
@@ -193,6 +194,9 @@ def sweep(table: pd.DataFrame, column: str = "weight", xlabel: str = "λ") -> Fi
         axes.set_xticks(range(len(levels)), [f"{v:g}" for v in levels])
         axes.set(title=title, xlabel=xlabel)
     panels[0].set_yscale("log")
+    panels[0].yaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
+    panels[0].yaxis.set_major_formatter("{x:g}")
+    panels[0].yaxis.set_minor_formatter(NullFormatter())
     panels[1].set_ylim(0, None)
     panels[2].set_ylim(0, 100)
     return figure

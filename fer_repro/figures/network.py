@@ -10,12 +10,13 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from torch import nn
 
-from fer_repro.figures import COLORS, class_color
+from fer_repro.figures import COLORS, class_color, class_marker
 from fer_repro.lda import ProjectionLayer
 
 __all__ = [
@@ -143,15 +144,21 @@ def mini_batches(batches: Sequence[Array], labels: Array, classes: Sequence[str]
             filled = j in present
             look: dict[str, Any] = {"facecolor": class_color(name) if filled else "none"}
             place = (left + (j + 0.5) * m / len(classes), 0.75)
-            axes.scatter(*place, marker="o", s=34, edgecolor=class_color(name), linewidth=1.2, **look)
+            axes.scatter(*place, marker=class_marker(name), s=34, edgecolor=class_color(name), linewidth=1.2, **look)
         axes.text(left + m / 2, 0.35, f"{len(present)} of {len(classes)} centers", ha="center", va="top", fontsize=8.5)
     axes.set(xlim=(-0.3, len(batches) * (m + 1) - 0.4), ylim=(-0.2, 5.9))
     axes.set_axis_off()
+    marks = [
+        Line2D([], [], linestyle="", marker=class_marker(c), color=class_color(c), markersize=5, label=c)
+        for c in classes
+    ]
+    figure.legend(handles=marks, loc="outside lower center", ncols=4, fontsize=9, handletextpad=0.1, columnspacing=1)
     return figure
 
 
 def _tile(axes: Axes, x: float, y: float, name: str, width: float, height: float, alpha: float = 1.0) -> None:
     axes.add_patch(Rectangle((x, y), width, height, color=class_color(name), alpha=alpha, linewidth=0))
+    axes.scatter(x + width / 2, y + height / 2, marker=class_marker(name), s=16, color="white", linewidth=0)
 
 
 _MODULES = ("CNN", "BiLSTM", "attention", "LDA", "reconstruction", "softmax")
