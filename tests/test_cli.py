@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from fer_repro import cli, network, recipe, results
+from fer_repro.data import FaceDataset
 
 
 def run(*arguments: str) -> tuple[int, str, str]:
@@ -70,6 +72,21 @@ def test_a_mistake_ends_in_one_line(
     code, _, err = run(*arguments)
     assert code == 1
     assert said in err and len(err.strip().splitlines()) == 1 and "Traceback" not in err
+
+
+def test_data_that_cannot_be_trained_on_do_not_pass_the_check(
+    tmp_path: Path, tiny_fer: FaceDataset, write_csv: Callable[..., Path]
+) -> None:
+    path = write_csv(tiny_fer, tmp_path / "fer2013.csv")
+    code, _, err = run("data", "check", str(path))
+    assert (code, err) == (0, "")
+    path.write_text(path.read_text()[:-20])
+    code, out, err = run("data", "check", str(path))
+    assert code == 1 and "undecodable: 1" in out
+    assert "fer2013: 1 images cannot be read" in err
+    write_csv(tiny_fer.part("train"), path)
+    code, _, err = run("data", "check", str(path))
+    assert code == 1 and "fer2013: no image in val, test" in err
 
 
 def test_an_unknown_choice_is_a_usage_error() -> None:

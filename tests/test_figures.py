@@ -178,6 +178,10 @@ def test_the_listing_of_the_library_compiles() -> None:
 
 
 def test_a_card_lists_what_it_is_given_and_leaves_the_rest_out() -> None:
+    with pytest.raises(ValueError, match=r"profile 'quik'.*wanted a profile among quick, native48, paper128"):
+        figures.card("Sec. III-F", [], "quik")
+    with pytest.raises(ValueError, match=r"dataset 'fer2014'.*a data set among synthetic, fer2013, ckplus"):
+        figures.card("Sec. III-F", [], dataset="fer2014")
     shown = figures.card("Sec. III-F", ["C-LDA"], minutes=20)
     assert ":Claims: {verdict}`C-LDA`" in shown.myst
     assert "about 20 minutes" in shown.myst
