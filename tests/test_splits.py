@@ -5,8 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fer_repro import data
+from fer_repro import data, results
 from fer_repro.data import CK_CLASSES, DataError, FaceDataset, splits
+
+PEOPLE_TO_FOLDS = [  # of the made-up CK+ below, as scikit-learn 1.7 and 1.9 made them alike
+    4, 5, 8, 4, 8, 2, 9, 6, 2, 1, 9, 6, 4, 6, 9, 8, 0, 3, 0, 5,
+    0, 7, 8, 8, 5, 3, 3, 3, 2, 7, 1, 0, 7, 5, 6, 7, 1, 9, 7, 0,
+]  # fmt: skip
 
 
 @pytest.fixture
@@ -55,6 +60,11 @@ def test_folds_are_fixed(ck):
     a, b = (splits.protocol(ck, "subjects", seed=s, fold=4).split for s in (0, 1))
     assert (a == b).all()
     assert (splits.protocol(ck, "subjects").split == splits.protocol(ck, "subjects", fold=0).split).all()
+
+
+def test_folds_are_the_same_with_every_version_of_what_they_are_made_with(ck):
+    folds = [splits.subject_folds(ck)[ck.subject == person][0] for person in np.unique(ck.subject)]
+    assert folds == PEOPLE_TO_FOLDS
 
 
 def test_random_frames_leak(ck):
@@ -126,3 +136,7 @@ def test_real_folds(real_data):
     assert (counts > 0).all()  # each fold tests every class, the 18 sequences of contempt too
     for fold in range(10):
         splits.refuse_shared_subjects(splits.protocol(ds, "subjects", fold=fold))
+    committed = results.load_all(dataset="ckplus", protocol="subjects")
+    assert len({r["fold"] for r in committed}) == 10
+    for r in committed:
+        assert set(r["split"]["subjects"]["test"]) == set(ds.subject[folds == r["fold"]].tolist())

@@ -103,11 +103,15 @@ def subject_folds(ds: FaceDataset, folds: int = FOLDS) -> NDArray[np.int64]:
     largest = int(np.bincount(ds.labels[rows]).max())
     if largest < folds:
         raise DataError(f"{ds.name}: wanted {folds} sequences or more of some class, got {largest} at most")
-    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=PARTITION_SEED)
+    # shuffled here: scikit-learn before 1.8 lost the balance when it shuffled, and folds must not hang on its version
+    order = np.arange(len(people))
+    np.random.RandomState(PARTITION_SEED).shuffle(order)  # whose numbers are promised to stay as they are
+    number = np.argsort(order)[np.searchsorted(people, ds.subject[rows])]  # of each row's subject, as shuffled
+    splitter = StratifiedGroupKFold(folds)
     fold_of = np.full(int(people.max()) + 1, -1, np.int64)  # by subject
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # a class with fewer sequences than folds is missing in some
-        for k, (_, test) in enumerate(splitter.split(rows, ds.labels[rows], ds.subject[rows])):
+        for k, (_, test) in enumerate(splitter.split(rows, ds.labels[rows], number)):
             fold_of[ds.subject[rows[test]]] = k
     return fold_of[ds.subject]
 
