@@ -129,10 +129,7 @@ def ineligible(record: Mapping[str, Any]) -> str | None:
 
 
 def _wrong_code(record: Mapping[str, Any]) -> str | None:
-    code = record["code"]
-    if code["commit"] is None or code["dirty"] is not False:
-        return "made by code that no commit holds"
-    return None
+    return "made by code changed since its commit" if record["code"]["dirty"] else None
 
 
 def _wrong_data(record: Mapping[str, Any]) -> str | None:

@@ -172,7 +172,6 @@ def _tampered():
     yield "no predictions", [r | {"predictions": {}} for r in good]
     yield "not whole", [{k: v for k, v in r.items() if k != "split"} for r in good]
     yield "code changed since its commit", [r | {"code": r["code"] | {"dirty": True}} for r in good]
-    yield "code without a commit", [r | {"code": {"commit": None, "dirty": None}} for r in good]
     yield "two seeds", good[:2]
     yield "one seed, three times", [good[0]] * 3
 
@@ -191,6 +190,11 @@ def test_the_same_records_untouched_do_reach_one():
     assert row["runs"] == 3
     assert row["recipe"] == "native48"
     assert row["records"][0] == "fer2013/native48/proposed/official-seed0.json"
+
+
+def test_a_copy_without_git_can_be_judged():
+    runs = [r | {"code": {"commit": None, "dirty": None}} for r in _fer(accuracy=0.9512)]
+    assert _verdicts(runs).loc["C-T2-proposed-accuracy", "verdict"] == "reproduced"
 
 
 def test_a_subject_on_both_sides_stops_a_record():
