@@ -952,13 +952,16 @@ _NOT_TESTABLE = {
 # The ledger
 
 
-def ledger(records: Iterable[Record], mechanisms: Sequence[Mapping[str, Any]] | None = None) -> pd.DataFrame:
+def ledger(
+    records: Iterable[Record] | Evaluation, mechanisms: Sequence[Mapping[str, Any]] | None = None
+) -> pd.DataFrame:
     """Return one row a claim, in the order of :data:`fer_repro.paper.CLAIMS`.
 
     Parameters
     ----------
     records : iterable of dict
-        Run records (:func:`fer_repro.results.load_all`). Those that may not count are passed over.
+        Run records (:func:`fer_repro.results.load_all`), or an :class:`Evaluation` of them, which keeps what it has
+        computed. Those that may not count are passed over.
     mechanisms : sequence of dict, optional
         Measurements on synthetic faces; by default those in the results folder.
 
@@ -970,7 +973,7 @@ def ledger(records: Iterable[Record], mechanisms: Sequence[Mapping[str, Any]] | 
         mechanisms, ``beside`` for numbers that are never a verdict, ``related`` (question and inconsistency ids),
         ``records`` (files below the results folder).
     """
-    e = Evaluation(records)
+    e = records if isinstance(records, Evaluation) else Evaluation(records)
     measurements = load_mechanisms() if mechanisms is None else list(mechanisms)
     frame = pd.DataFrame([_row(claim, _verdict(claim, e, measurements), e) for claim in paper.CLAIMS], columns=COLUMNS)
     return frame.astype({"paper": "float64", "ours": "float64", "low": "float64", "high": "float64"})

@@ -214,7 +214,7 @@ figures.table(
 records = results.load_all()
 real = [r for r in records if r["dataset"] in ("fer2013", "ckplus") and r["complete"] and not r["variant"]]
 evaluation = claims.Evaluation(records)
-found = claims.ledger(records)
+found = claims.ledger(evaluation)
 cells = claims.cells(evaluation)
 counted = pd.DataFrame(
     {

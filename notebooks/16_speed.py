@@ -324,7 +324,7 @@ effect = speed.precision_effect()
 if len(effect):
     figures.table(
         effect.assign(
-            data=[f"{paper.DATASET_NAMES[r.dataset]}, `{r.recipe}`" for r in effect.itertuples()],
+            data=[f"{paper.DATASET_NAMES[r.dataset]}, {r.recipe}" for r in effect.itertuples()],
             difference=[
                 f"{100 * r.difference:+.1f} ({100 * r.low:+.1f} to {100 * r.high:+.1f})" for r in effect.itertuples()
             ],
