@@ -24,6 +24,7 @@ device = "auto"
 # %%
 import numpy as np
 import pandas as pd
+import torch
 
 from fer_repro import (
     claims,
@@ -94,6 +95,8 @@ figures.header_card(
 # attended features (warm-up), then LDA is fitted, fixed, and training goes on through it.
 
 # %%
+if profile == "quick":
+    torch.set_num_threads(1)  # what is shown shall not depend on how many cores there are
 faces = data.load(dataset, data_dir, **({"seed": seed} if dataset == "synthetic" else {}))
 # Real data: a short trial that a laptop ends in minutes. Full runs are `fer-repro sweep`'s and stand further below.
 trial = {} if profile == "quick" else {"epochs": 4, "limit": 6000}
