@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING, Any
 
 import matplotlib.pyplot as plt
 from cycler import cycler
+from matplotlib.lines import Line2D
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,6 +43,7 @@ __all__ = [
     "MARKERS",
     "Shown",
     "class_color",
+    "class_legend",
     "class_marker",
     "header_card",
     "say",
@@ -92,6 +94,15 @@ def class_color(name: str) -> str:
 def class_marker(name: str) -> str:
     """Return the matplotlib marker an expression has beside its colour, so that colour never stands alone."""
     return MARKERS[_class_position(name)]
+
+
+def class_legend(figure: Figure, classes: Sequence[str]) -> None:
+    """Name the classes below a figure, each beside its mark."""
+    marks = [
+        Line2D([], [], linestyle="", marker=class_marker(c), color=class_color(c), markersize=5, label=c)
+        for c in classes
+    ]
+    figure.legend(handles=marks, loc="outside lower center", ncols=4, fontsize=9, handletextpad=0.1, columnspacing=1)
 
 
 def _class_position(name: str) -> int:

@@ -10,11 +10,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import ArrayLike, NDArray
 
-from fer_repro.figures import COLORS, class_color, class_marker
+from fer_repro.figures import COLORS, class_color, class_legend, class_marker
 
 __all__ = ["course", "elongation", "lag", "nearest_mean", "one_step", "plane", "spread", "sweep"]
 
@@ -94,11 +93,7 @@ def plane(
             if axes in grid[0]:
                 axes.set_title(f"epoch {epoch}")
         row[0].set_ylabel(name)
-    marks = [
-        Line2D([], [], linestyle="", marker=class_marker(c), color=class_color(c), markersize=5, label=c)
-        for c in classes
-    ]
-    figure.legend(handles=marks, loc="outside lower center", ncols=4, fontsize=9, handletextpad=0.1, columnspacing=1)
+    class_legend(figure, classes)
     return figure
 
 

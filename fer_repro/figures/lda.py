@@ -10,10 +10,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike, NDArray
 
-from fer_repro.figures import COLORS, class_color, class_marker
+from fer_repro.figures import COLORS, class_color, class_legend, class_marker
 
 __all__ = ["directions", "nearest_mean", "projections", "row_likeness", "separation", "spectrum"]
 
@@ -99,11 +98,7 @@ def projections(panels: Mapping[str, Array], labels: Array, classes: Sequence[st
                 axes.scatter(mine[:, 0].mean(), mine[:, 1].mean(), s=58, edgecolor=ink, linewidth=1, zorder=3, **look)
         axes.set(title=title, xticks=[], yticks=[])
         axes.spines[["top", "right"]].set_visible(True)
-    marks = [
-        Line2D([], [], linestyle="", marker=class_marker(c), color=class_color(c), markersize=5, label=c)
-        for c in classes
-    ]
-    figure.legend(handles=marks, loc="outside lower center", ncols=4, fontsize=9, handletextpad=0.1, columnspacing=1)
+    class_legend(figure, classes)
     return figure
 
 

@@ -10,13 +10,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from torch import nn
 
-from fer_repro.figures import COLORS, class_color, class_marker
+from fer_repro.figures import COLORS, class_color, class_legend, class_marker
 from fer_repro.lda import ProjectionLayer
 
 __all__ = [
@@ -148,11 +147,7 @@ def mini_batches(batches: Sequence[Array], labels: Array, classes: Sequence[str]
         axes.text(left + m / 2, 0.35, f"{len(present)} of {len(classes)} centers", ha="center", va="top", fontsize=8.5)
     axes.set(xlim=(-0.3, len(batches) * (m + 1) - 0.4), ylim=(-0.2, 5.9))
     axes.set_axis_off()
-    marks = [
-        Line2D([], [], linestyle="", marker=class_marker(c), color=class_color(c), markersize=5, label=c)
-        for c in classes
-    ]
-    figure.legend(handles=marks, loc="outside lower center", ncols=4, fontsize=9, handletextpad=0.1, columnspacing=1)
+    class_legend(figure, classes)
     return figure
 
 
