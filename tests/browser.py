@@ -94,6 +94,7 @@ async def _visit(port, pages, width, height, theme, ask, pictures, settle, full)
         await tab.send(f"{domain}.enable")
     shape = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
     await tab.send("Emulation.setDeviceMetricsOverride", **shape)
+    await tab.send("Emulation.setFocusEmulationEnabled", enabled=True)
     first = f"localStorage.setItem('mode','{theme}'); localStorage.setItem('theme','{theme}')"
     await tab.send("Page.addScriptToEvaluateOnNewDocument", source=f"try{{{first}}}catch(e){{}}")
     visits = []

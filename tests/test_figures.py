@@ -144,6 +144,25 @@ def test_a_table_formats_escapes_and_aligns() -> None:
         figures.numbered_table(frame, "tab-a", "Two", {"valu": "{}"})
 
 
+@pytest.mark.parametrize(
+    ("written", "set_"),
+    [
+        ("moves by -1.4 [-.5, +1.2]", "moves by −1.4 [−.5, +1.2]"),
+        ("from (-3 to 2) %", "from (−3 to 2) %"),
+        ("pages 3-5, bf16-32, 1e-5, 2026-11-26, C-T1-2", "pages 3-5, bf16-32, 1e-5, 2026-11-26, C-T1-2"),
+        ("`seed -1`, $x = -1$ and [there](a-1.html#-2), -2", "`seed -1`, $x = -1$ and [there](a-1.html#-2), −2"),
+        ("- a list's line", "- a list's line"),
+    ],
+)
+def test_numbers_have_a_minus_sign_and_nothing_else_has(
+    written: str, set_: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert figures._with_minus(written) == set_
+    figures.say(written)
+    assert set_ in capsys.readouterr().out
+    assert figures.numbered_table(pd.DataFrame({"d": [-1.5]}), "tab-a", "Two", {"d": "{:.1f}"}).myst.count("−1.5") == 1
+
+
 def documented(x: int) -> int:
     """Say something."""
     # A comment stays.

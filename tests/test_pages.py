@@ -81,6 +81,9 @@ ASK = {
     "pictures": "[...document.querySelectorAll('figure img')].filter(i => i.offsetWidth > 0)"
     ".map(i => [i.className, i.complete && i.naturalWidth > 0, i.alt])",
     "records": "[...document.querySelectorAll('a[href*=\"records/\"]')].map(a => a.href)",
+    "enlarged": "[...document.querySelectorAll('.themed-pair')].slice(0, 1).map(pair => {"
+    " const shown = [...pair.children].find(i => i.offsetWidth > 0), before = shown.offsetWidth; pair.focus();"
+    " return [before < shown.offsetWidth, shown.offsetWidth == Number(shown.getAttribute('width'))]})",
     "captions": "[...document.querySelectorAll('figcaption')].filter(c => c.offsetHeight > 0).length",
     "searches": "[...document.querySelectorAll('input[type=search]')].filter(i => i.offsetWidth > 0).length",
 }
@@ -101,6 +104,7 @@ def test_pages_open_without_errors_and_without_the_network(pages: list[Path], wi
     assert (pages[1].parent / "records" / "mechanisms" / "lda.json").is_file()
     assert chapter["formulas"] == 1
     assert chapter["pictures"] == [[f"only-{theme}", True, 'A "line" that rises and falls']]
+    assert chapter["enlarged"] == [[width < 700, True]]  # a phone shows it small until it is touched
     assert chapter["captions"] == 1
     assert visits[1].answers["pictures"][0][:2] == [f"only-{theme}", True]
     assert max(visit.answers["searches"] for visit in visits[:3]) <= 1

@@ -324,7 +324,7 @@ def numbered_table(
     for values in frame.itertuples(index=False, name=None):
         row = []
         for column, value in zip(frame.columns, values, strict=True):
-            text = missing if _is_missing(value) else _formatted(value, (formats or {}).get(column))
+            text = missing if _is_missing(value) else _with_minus(_formatted(value, (formats or {}).get(column)))
             row.append(text if column in markdown else _literal(text))
         rows.append([" ".join(cell.replace("|", "\\|").split()) for cell in row])
     right = [pd.api.types.is_numeric_dtype(frame[column]) or column in (formats or {}) for column in frame.columns]
@@ -356,6 +356,12 @@ def _is_missing(value: Any) -> bool:
     return value is None or (isinstance(value, float) and value != value) or type(value).__name__ == "NAType"
 
 
+def _with_minus(text: str) -> str:
+    """Put a minus sign where a hyphen stands before a number, not within code, mathematics and links."""
+    parts = re.split(r"(`+.+?`+|\$.+?\$|\]\(.*?\))", text, flags=re.DOTALL)
+    return "".join(p if k % 2 else re.sub(r"(?<![\w.)\]])-(?=\.?\d)", "−", p) for k, p in enumerate(parts))
+
+
 def _formatted(value: Any, how: str | Callable[[Any], str] | None) -> str:
     if how is None:
         return f"{value:g}" if isinstance(value, float) else str(value)
@@ -364,12 +370,12 @@ def _formatted(value: Any, how: str | Callable[[Any], str] | None) -> str:
 
 def say(text: str) -> None:
     """Show prose whose numbers were computed: ``say(f"The spread falls by {change:.0%}.")``. MyST text."""
-    _display(Shown(textwrap.dedent(text).strip()))
+    _display(Shown(_with_minus(textwrap.dedent(text).strip())))
 
 
 def tip(text: str, title: str = "In short", kind: str = "tip", folded: bool = False) -> None:
     """Show computed prose in a box. ``kind`` is a MyST admonition: tip, note, important, warning, seealso."""
-    body = textwrap.dedent(text).strip()
+    body = _with_minus(textwrap.dedent(text).strip())
     fence = _fence(body)
     classes = f":class: {kind}" + (" dropdown" if folded else "")
     _display(Shown(f"{fence}{{admonition}} {title}\n{classes}\n\n{body}\n{fence}"))

@@ -98,14 +98,15 @@ def plane(
 
 
 def _cloud(axes: Axes, features: Array, labels: Array, classes: Sequence[str], centers: Array) -> None:
-    ink = plt.rcParams["text.color"]
+    ink, ground = plt.rcParams["text.color"], plt.rcParams["patch.edgecolor"]
     low, high = np.percentile(features, [0.5, 99.5], axis=0)  # a stray feature must not shrink the rest
     low, high = np.minimum(low, centers.min(0)), np.maximum(high, centers.max(0))
     room = 0.08 * (high - low)
     axes.set(xlim=(low[0] - room[0], high[0] + room[0]), ylim=(low[1] - room[1], high[1] + room[1]))
     for k, name in enumerate(classes):
         x = features[labels == k]
-        axes.scatter(x[:, 0], x[:, 1], s=11, alpha=0.7, linewidth=0, color=class_color(name), marker=class_marker(name))
+        look: dict[str, Any] = {"color": class_color(name), "marker": class_marker(name)}
+        axes.scatter(x[:, 0], x[:, 1], s=12, linewidth=0.3, edgecolor=ground, **look)
     for k, name in enumerate(classes):
         axes.scatter(
             centers[k, 0],
@@ -184,7 +185,7 @@ def sweep(table: pd.DataFrame, column: str = "weight", xlabel: str = "λ") -> Fi
     figure, panels = plt.subplots(1, 3, figsize=(6.8, 2.4))
     for k, (axes, (what, title)) in enumerate(zip(panels, titles.items(), strict=True)):
         values = table[what] * (100 if what == "accuracy" else 1)
-        axes.scatter(table[column].map(place), values, color=COLORS[k], alpha=0.6, s=16)
+        axes.scatter(table[column].map(place), values, color=COLORS[k], s=14)
         axes.plot(range(len(levels)), values.groupby(table[column]).mean(), color=COLORS[k])
         axes.set_xticks(range(len(levels)), [f"{v:g}" for v in levels])
         axes.set(title=title, xlabel=xlabel)

@@ -86,7 +86,7 @@ def groups_and_similarity(duplicates: Mapping[str, Any], neighbours: Mapping[str
     left.set_xticks(list(sizes))
     shown = neighbours["similarity"]
     edges = np.linspace(shown["from"], shown["to"], len(shown["others"]) + 1)
-    right.stairs(shown["others"], edges, fill=True, color=COLORS[7], alpha=0.6, label="no copy in training")
+    right.stairs(shown["others"], edges, fill=True, color=COLORS[7], label="no copy in training")
     right.stairs(shown["copies"], edges, fill=True, color=COLORS[1], hatch="//", label="copy in training")
     right.set(xlabel="correlation with the nearest training image", ylabel="test images", xlim=(0.2, 1.02))
     right.legend(fontsize=8, loc="upper left")

@@ -86,14 +86,14 @@ def projections(panels: Mapping[str, Array], labels: Array, classes: Sequence[st
     labels : (N,)
     classes : sequence of str
     """
-    ink = plt.rcParams["text.color"]
+    ink, ground = plt.rcParams["text.color"], plt.rcParams["patch.edgecolor"]
     rows = (len(panels) + 1) // 2
     figure, grid = plt.subplots(rows, 2, figsize=(6.8, 2.7 * rows + 0.6), squeeze=False)
     for axes, (title, x) in zip(grid.flat, panels.items()):
         for k, name in enumerate(classes):
             mine = x[labels == k]
             look: dict[str, Any] = {"color": class_color(name), "marker": class_marker(name)}
-            axes.scatter(mine[:, 0], mine[:, 1], s=10, alpha=0.6, linewidth=0, **look)
+            axes.scatter(mine[:, 0], mine[:, 1], s=11, linewidth=0.3, edgecolor=ground, **look)
             if len(mine):
                 axes.scatter(mine[:, 0].mean(), mine[:, 1].mean(), s=58, edgecolor=ink, linewidth=1, zorder=3, **look)
         axes.set(title=title, xticks=[], yticks=[])

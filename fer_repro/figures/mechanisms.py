@@ -32,7 +32,7 @@ def curves(record: Mapping[str, Any]) -> Figure:
     for k, (name, values) in enumerate(record["series"].items()):
         each = np.asarray(values, dtype=float)  # (knob values, seeds)
         axes.plot(x, each.mean(1), color=COLORS[k], marker=MARKERS[k], markersize=5, label=name)
-        axes.plot(x, each, MARKERS[k], color=COLORS[k], markersize=2.6, alpha=0.55, linestyle="none")
+        axes.plot(x, each, MARKERS[k], color=COLORS[k], markersize=2.6, linestyle="none")
     axes.set(xlabel=_knob(record), ylabel=str(record["measure"]))
     axes.yaxis.label.set_fontsize(8.5)
     axes.grid(axis="y")

@@ -87,7 +87,7 @@ def _panel(
 ) -> None:
     places = np.arange(len(values))[::-1]
     color = PAPER_COLORS[ds]
-    axes.barh(places, list(values.values()), height=0.62, color=color, alpha=0.35, edgecolor=color)
+    axes.barh(places, list(values.values()), height=0.62, facecolor=(color, 0.35), edgecolor=color)
     ink = plt.rcParams["axes.labelcolor"]
     for place, value in zip(places, values.values(), strict=True):
         axes.text(1.5, place, f"{value:.2f}", va="center", fontsize=8.5)
@@ -113,7 +113,7 @@ def _legend(figure: Figure, ours: pd.DataFrame | None) -> None:
     if ours is None or ours["ours"].notna().sum() == 0:
         return
     ink = plt.rcParams["axes.labelcolor"]
-    bar = plt.Rectangle((0, 0), 1, 1, facecolor=COLORS[7], alpha=0.35, edgecolor=COLORS[7])
+    bar = plt.Rectangle((0, 0), 1, 1, facecolor=(COLORS[7], 0.35), edgecolor=COLORS[7])
     shown = ours[ours["ours"].notna() & ours["claim"].str.match("C-T[123]-")]["recipe"].dropna().unique()
     recipes = sorted(shown, key=lambda name: get(name).size)
     lines = [

@@ -118,9 +118,10 @@ def seeds(records: Sequence[Mapping[str, Any]], metric: str = "accuracy") -> Fig
     """Draw every run's test measure as a dot, by model: what three seeds look like beside a single number."""
     models = list(dict.fromkeys(r["model"] for r in records))
     figure, axes = plt.subplots(figsize=(6.4, 0.9 + 0.34 * len(models)))
+    ground = plt.rcParams["patch.edgecolor"]
     for place, model in enumerate(reversed(models)):
         values = [100 * r["test"][metric] for r in records if r["model"] == model]
-        axes.plot(values, np.full(len(values), place), "o", color=COLORS[0], alpha=0.7)
+        axes.plot(values, np.full(len(values), place), "o", color=COLORS[0], markeredgecolor=ground)
         axes.plot([np.mean(values)] * 2, [place - 0.3, place + 0.3], color=plt.rcParams["text.color"], linewidth=2)
     axes.set(yticks=range(len(models)), xlabel=f"{metric}, %")
     axes.set_yticklabels(list(reversed(models)))
@@ -203,7 +204,7 @@ def granularity(table: pd.DataFrame) -> Figure:
     places = np.arange(len(table))[::-1]
     figure, axes = plt.subplots(figsize=(6.6, 0.9 + 0.26 * len(table)))
     for place, row in zip(places, table.itertuples(), strict=True):
-        axes.barh(place, row.count, height=0.6, color=COLORS[0] if row.dataset == "FER" else COLORS[1], alpha=0.6)
+        axes.barh(place, row.count, height=0.6, color=COLORS[0] if row.dataset == "FER" else COLORS[1])
         axes.plot([row.by_chance] * 2, [place - 0.38, place + 0.38], color=plt.rcParams["text.color"], linewidth=2.2)
     axes.set(
         yticks=places, xlim=(0, 5.2), xlabel="accuracies of five that are k / n (line: expected of arbitrary numbers)"
