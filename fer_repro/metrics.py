@@ -310,12 +310,17 @@ def difference_of(
     drawn_a: FloatArray, drawn_b: FloatArray, estimate: float, confidence: float = 0.95, seed: int = 0
 ) -> Difference:
     """Return b - a from values resampled together, (resamples, S) each, and the estimate on the images themselves."""
-    generator = np.random.default_rng((seed, 1))
-    a, b = (_over_runs(generator, drawn) for drawn in (drawn_a, drawn_b))
-    difference = b - a
+    difference = drawn_difference(drawn_a, drawn_b, seed)
     far = min((difference <= 0).sum(), (difference >= 0).sum())
     p = min(1.0, 2 * (int(far) + 1) / (len(difference) + 1))
     return Difference(float(estimate), *_percentiles(difference, confidence), p)
+
+
+def drawn_difference(drawn_a: FloatArray, drawn_b: FloatArray, seed: int = 0) -> FloatArray:
+    """Return b - a as it scatters over images and runs (resamples,), of what :func:`difference_of` takes."""
+    generator = np.random.default_rng((seed, 1))
+    a, b = (_over_runs(generator, drawn) for drawn in (drawn_a, drawn_b))
+    return b - a
 
 
 def _over_runs(generator: np.random.Generator, drawn: FloatArray) -> FloatArray:

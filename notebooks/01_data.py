@@ -123,7 +123,8 @@ figures.table(
 #
 # **Q12**
 # : No split is named. FER2013 has an official one with two held-out parts, PublicTest and PrivateTest; which of them
-#   was reported is open. CK+ has none: were people kept apart, and how many frames of each sequence were used?
+#   was reported is open. CK+ has none: were people kept apart, and how many frames of each sequence were used? "That
+#   327 images" (Sec. IV-B) may mean one of each, or be written for sequences (I15).
 #
 # **Q13**
 # : Seven expressions are named, *neutral* among them. The labelled sequences of CK+ hold *contempt* and no neutral

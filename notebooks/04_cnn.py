@@ -373,9 +373,9 @@ figures.say(
 # ## Does it lower the complexity?
 #
 # A 1×1 convolution lowers complexity where it stands *before* an expensive one and hands it *fewer* channels: that is
-# its use in networks such as Lin et al.'s {cite:p}`lin2014network` or in DenseNet's bottleneck. Here it takes one
-# channel and hands on thirty-two, so that the 5×5 convolution after it has 32 times the weights it would have on the
-# image itself.
+# its use in GoogLeNet {cite:p}`szegedy2015going` or in DenseNet's bottleneck. (Lin and colleagues, who brought it up,
+# wanted more non-linearity between the channels of one place {cite:p}`lin2014network`.) Here it takes one channel and
+# hands on thirty-two, so that the 5×5 convolution after it has 32 times the weights it would have on the image itself.
 
 # %%
 without = SevenLayerCNN(pool_after=(1, 2, 3), convolutions=CONVOLUTIONS[1:])

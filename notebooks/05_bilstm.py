@@ -68,8 +68,8 @@ figures.header_card(
 #
 # **Q6**
 # : How a map becomes a sequence, and what time is. FER2013 holds single pictures of different people: there is no
-#   series to take information from. CK+ holds series, but the paper classifies single images of it, 327 for 327
-#   sequences.
+#   series to take information from. CK+ holds series, but the paper speaks of 327 images where there are 327
+#   sequences, and of none as a series.
 #
 # **Q7**
 # : How many units; what $g$ is; and which recurrence. The text describes a gated LSTM. The equations have no gate,

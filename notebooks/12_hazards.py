@@ -441,12 +441,14 @@ figures.say(
 
 # %% [markdown]
 # **What can be said.** Under a split over frames, an accuracy in the nineties on CK+ needs no deep network, no
-# attention and no recurrence. **What cannot.** That the paper used such a split: it does not say which it used. An
-# accuracy near 99 % with people apart has been published for other networks ({ref}`chap-audit`).
+# attention and no recurrence. **What cannot.** That the paper used such a split: it does not say which it used. It
+# speaks of "that 327 images" (Sec. IV-B); if this means one of each sequence, no film can stand on both sides, whatever
+# the split, and the middle row is the nearest to what was done. An accuracy near 99 % with people apart has been
+# published for other networks ({ref}`chap-audit`).
 #
-# The middle row holds a trap. Films apart, but people on both sides: the nearest picture is then often the same person
-# showing *another* expression, and the nearest neighbour does worse than with people apart. A leak need not flatter
-# everyone; it makes the number mean something else.
+# The middle row holds a trap, too. Films apart, but people on both sides: the nearest picture is then often the same
+# person showing *another* expression, and the nearest neighbour does worse than with people apart. A leak need not
+# flatter everyone; it makes the number mean something else.
 #
 # ### The same on drawn faces
 #

@@ -293,7 +293,8 @@ if len(compared):
         ),
         name="tab-questions-sizes",
         caption="Accuracy at both sizes, %, and their difference with its 95 % interval, on the same test images. "
-        "The p-value is McNemar's on FER2013; on CK+, one vote a sequence, persons are resampled. Corrected: by Holm, "
+        "The p-value is from resampled images, on FER2013 McNemar's where that is larger; on CK+, one vote a sequence, "
+        "from resampled persons. Corrected: by Holm, "
         "over all rows.",
         formats={"48×48": "{:.1f}", "128×128": "{:.1f}", "p": "{:.2g}", "p, corrected": "{:.2g}"},
     )
@@ -308,7 +309,9 @@ if len(compared):
             f"- Enlarging **{word}** accuracy: "
             + "; ".join(
                 f"{paper.DATASET_NAMES[ds]}: "
-                + ", ".join(f"`{row.model}`" + (" (one seed)" if row.seeds == 1 else "") for row in rows.itertuples())
+                + ", ".join(
+                    f"`{row.model}`" + (" (one pair of runs)" if row.seeds == 1 else "") for row in rows.itertuples()
+                )
                 for ds, rows in found.groupby("dataset", sort=False)
             )
             + "."
@@ -465,8 +468,8 @@ except ValueError as error:
 # **Readings.** Steps go back to the places they came from, directions become channels; or the vector is reshaped
 # somehow.
 #
-# **Why ours.** The first, as it is the only one in which a place still means a place. Growth 12 and four layers are
-# the smallest of DenseNet's own {cite:p}`huang2017densely`.
+# **Why ours.** The first, as it is the only one in which a place still means a place. Growth 12 is the smallest of
+# DenseNet's own {cite:p}`huang2017densely`; four layers, fewer than any of its blocks has, are ours.
 #
 # The chapter: {ref}`chap-densenet`.
 

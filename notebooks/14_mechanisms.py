@@ -525,7 +525,7 @@ figures.say(
     f"without it. Against a 5×5 filter in its place it saves {1 - weights[0] / weights[2]:.0%} of the weights and "
     f"{1 - work[0] / work[2]:.0%} of the multiply-adds. So it lowers complexity a little against a larger filter, and "
     "raises it against no filter at all. A 1×1 convolution saves work where it reduces channels "
-    "{cite:p}`lin2014network`; a grey image has but one, and nothing to reduce."
+    "{cite:p}`szegedy2015going`; a grey image has but one, and nothing to reduce."
 )
 show(
     "pointwise",
@@ -552,13 +552,14 @@ tell("lda")
 # %% tags=["remove-input"]
 if "lda" in records:
     kept, everything, other = (mean_of("lda", k) for k in ("LDA", "all 256 features", "PCA"))
-    lost = "nothing" if kept[-1] >= everything[-1] - 1 else "something"
+    few, full = (np.array(records["lda"]["series"][k][-1]) for k in ("LDA", "all 256 features"))
+    gap = metrics.spread(full - few)
+    lost = "something is" if gap["low"] > 0 else "nothing is surely"
     figures.say(
         f"With all six directions LDA keeps {kept[-1]:.0f} % where the whole of the features gives "
-        f"{everything[-1]:.0f} %: "
-        ""
-        f"{lost} is lost that this classifier could use, at "
-        f"{6 / 256:.1%} of the numbers. PCA's six directions give {other[-1]:.0f} %."
+        f"{everything[-1]:.0f} %: {lost} lost that this classifier could use ({gap['mean']:+.1f} points for the whole, "
+        f"95 % interval {gap['low']:+.1f} to {gap['high']:+.1f} over {len(few)} seeds), at {6 / 256:.1%} of the "
+        f"numbers. PCA's six directions give {other[-1]:.0f} %."
     )
 
 # %% [markdown]
@@ -629,8 +630,8 @@ for claim in dict.fromkeys(m.claim for m in mechanisms.MEASUREMENTS):
 figures.table(
     pd.DataFrame([(c, n, w) for c, (w, n) in words.items()], columns=["claim", "measurements that count", "evidence"]),
     name="tab-mech-words",
-    caption="What the ledger says of each mechanism. One measurement that is decided decides; two that disagree "
-    "are mixed; exploratory ones do not count.",
+    caption="What the ledger says of each mechanism: decided measurements decide, “partly” where others are undecided; "
+    "two that disagree are mixed; exploratory ones do not count.",
 )
 
 

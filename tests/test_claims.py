@@ -362,7 +362,36 @@ def test_a_difference_that_is_not_significant_is_never_called_better():
     table = _verdicts(same)
     assert table.loc["C-ORD-FER", "verdict"] == "not reproduced"
     percent = table[table.index.str.startswith("C-PCT-FER")]
-    assert not set(percent["verdict"]) & {"reproduced", "partial", "exceeds", "within interval"}
+    assert not set(percent["verdict"]) & {"reproduced", "partial", "exceeds"}
+    held = percent["paper"].between(percent["low"], percent["high"])
+    assert list(percent["verdict"] == "within interval") == list(held & ~percent["verdict"].str.startswith("incons"))
+
+
+@pytest.mark.parametrize(
+    ("lead", "verdict"), [((-1.0, 1.8, 4.0), "within interval"), ((-1.0, 1.8, 1.0), "not reproduced")]
+)
+def test_a_lead_that_is_not_shown_is_not_refuted_where_the_interval_holds_the_papers(lead, verdict):
+    assert claims._not_shown(*lead)[0] == verdict
+
+
+def test_power_is_that_of_the_papers_leads_and_grows_with_them(monkeypatch):
+    e = claims.Evaluation(_all_fer(proposed=0.66))  # our own lead must not matter
+    pairs = claims.order_pairs("FER")
+    usual = claims.power(e, "FER", pairs, paper.METRICS)
+    assert usual.leads == 16 and 0 <= usual.all <= usual.some <= 1
+    wide = {m: dict.fromkeys(paper.METRICS, 100.0 if m == "proposed" else 50.0) for m in paper.TABLE_2}
+    monkeypatch.setitem(paper.TABLES, "FER", wide)
+    certain = claims.power(e, "FER", pairs, paper.METRICS)
+    assert (certain.shown, certain.some, certain.all) == (16.0, 1.0, 1.0) and usual.shown < 16
+    monkeypatch.setitem(paper.TABLES, "FER", {m: dict.fromkeys(paper.METRICS, 50.0) for m in paper.TABLE_2})
+    assert claims.power(e, "FER", pairs, paper.METRICS).shown < 0.1  # Holm keeps false leads below 5 %
+    assert claims.power(claims.Evaluation([]), "FER", pairs, paper.METRICS) is None
+
+
+def test_a_removal_has_no_other_number_than_table_1s():
+    assert claims.printed("CK", "no_attention", "accuracy") == paper.TABLE_1["no_attention"]["CK"]
+    with pytest.raises(KeyError, match="accuracies only"):
+        claims.printed("CK", "no_attention", "f1")
 
 
 def test_a_percentage_whose_lead_does_not_survive_the_correction_is_not_reproduced():
@@ -464,7 +493,9 @@ def test_mechanisms_are_evidence_and_never_a_verdict_on_the_papers_numbers(effec
 def test_too_few_seeds_are_undecided_and_disagreement_is_mixed():
     assert claims.evidence([_measurement(0.1, seeds=2)])[0].startswith("undecided")
     assert claims.evidence([_measurement(0.1), _measurement(-0.1, id="blur")])[0].startswith("mixed")
-    assert claims.evidence([_measurement(0.1), _measurement(0.0, id="blur")])[0].startswith("supported")
+    assert (
+        claims.evidence([_measurement(0.1), _measurement(0.0, id="blur")])[0] == "partly supported on synthetic faces"
+    )
     assert claims.evidence([{k: v for k, v in _measurement(0.1).items() if k != "with"}]) is None
 
 

@@ -448,7 +448,7 @@ def _without_docstrings(code: str) -> str:
 
 VERDICTS = {
     "reproduced": "good",
-    "within interval": "good",
+    "within interval": "fair",
     "exceeds": "fair",
     "partial": "fair",
     "not reproduced": "poor",
