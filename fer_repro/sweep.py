@@ -14,6 +14,7 @@ import tempfile
 import threading
 import time
 import traceback
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -327,6 +328,8 @@ def _on_this_machine(runs: list[Run], jobs: int, arguments: tuple[Any, ...]) -> 
     from joblib import Parallel, delayed
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
+    # joblib puts a fresh process in place of one that has grown, between two runs, and warns that something may leak
+    warnings.filterwarnings("ignore", "A worker stopped while some jobs were given", UserWarning)
     tasks = (delayed(perform)(run, *arguments) for run in runs)
     ended = set()
     started = time.perf_counter()
