@@ -27,11 +27,12 @@ Record = dict[str, Any]
 
 VERDICTS = {
     "reproduced": "ours is within the tolerance of the paper's",
-    "within interval": "the paper's number lies in our 95 % interval, outside the tolerance; a lead: no lead may, too",
+    "within interval": "the paper's number lies in our 95 % interval, outside the tolerance or, of a lead, without ours "
+    "being significant",
     "exceeds": "ours is higher, by more than the tolerance: the paper's number is not met, from above",
     "partial": "more of the claim's differences are there than their opposites, or ours is short of it by a margin "
     "fixed beforehand",
-    "not reproduced": "ours is short of it by more, or the claimed difference is not there",
+    "not reproduced": "ours is short of it by more, or the claimed difference is not shown",
     "inconsistent in the paper": "the paper contradicts the claim itself; no run can settle it",
     "not testable": "the paper gives nothing that could be compared",
     "not run yet": "the runs it needs are not there",
