@@ -27,8 +27,8 @@ Record = dict[str, Any]
 
 VERDICTS = {
     "reproduced": "ours is within the tolerance of the paper's",
-    "within interval": "the paper's number lies in our 95 % interval, outside the tolerance or, of a lead, without ours "
-    "being significant",
+    "within interval": "the paper's number lies in our 95 % interval, outside the tolerance or, where it is a lead, "
+    "without ours being significant",
     "exceeds": "ours is higher, by more than the tolerance: the paper's number is not met, from above",
     "partial": "more of the claim's differences are there than their opposites, or ours is short of it by a margin "
     "fixed beforehand",
@@ -719,7 +719,7 @@ def _one_pair(claim: paper.Claim, e: Evaluation) -> Verdict:
         return Verdict("not run yet", e.progress(claim.dataset, [claim.baseline, claim.model]))
     row = found.iloc[0]
     verdict, said = ("reproduced", "") if row["better"] else _not_shown(row["low"], stated, row["high"])
-    reason = f"difference in points, p = {row['p']:.3g}; the paper's tables give {stated:.2f}"
+    reason = f"{row['difference']:+.2f} points, p = {row['p']:.3g}; the paper's tables give {stated:.2f}"
     reason += f"; {said}" if said else ""
     paths = e.paths(claim.dataset, row["recipe"], claim.baseline, claim.model)
     return Verdict(verdict, reason, row["difference"], row["low"], row["high"], row["recipe"], tuple(paths))
@@ -931,7 +931,7 @@ def _sentence(m: Mapping[str, Any]) -> str:
     found, rest = effect(m), left(m)
     assert found is not None
     text = (
-        f"{m['measure']}: {m['with']} against {m['without']} {found['mean']:+.3g} as claimed, "
+        f"{m['measure']}, {m['with']} against {m['without']}: {found['mean']:+.3g} (above 0 is as claimed), "
         f"[{found['low']:.3g}, {found['high']:.3g}] over {found['n']:.0f} seeds"
     )
     if rest is None:
@@ -964,7 +964,7 @@ def _mechanism(claim: paper.Claim, e: Evaluation, measurements: Sequence[Mapping
         return Verdict("not run yet", e.progress("FER", paper.TABLE_2))
     if found is None:
         return Verdict("not run yet", f"{_UNMEASURED} Our own measurement is not there yet.", records=paths)
-    return Verdict("not testable", f"{_UNMEASURED} {sentence}", records=paths, evidence=word)
+    return Verdict("not testable", f"{_UNMEASURED} Ours: {sentence}.", records=paths, evidence=word)
 
 
 def _overcome(e: Evaluation) -> Verdict | None:

@@ -682,9 +682,8 @@ figures.show(
 # Q3: linear interpolation to enlarge, areas to reduce, no cropping
 # : Repeating pixels makes false detail ({numref}`fig-pre-spectrum`). Cropping does nothing to square images.
 #
-# Q14: turned by up to 10° either way, half mirrored, ±0.2 standard deviations of brightness after Eq. 1, no
-# saturation
-# : Brightness before Eq. 1 would be no augmentation at all.
+# Q14: turned by up to 10°, half mirrored, ±0.2 standard deviations of brightness after Eq. 1, no saturation
+# : Either way. Brightness before Eq. 1 would be no augmentation at all.
 #
 # Q14: FER2013 is augmented like CK+
 # : The paper says it of CK+ only. *Otherwise:* `rotate=0.0`, `flip=0.0` and `brightness=0.0` in the recipe leave the

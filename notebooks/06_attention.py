@@ -118,8 +118,11 @@ figures.show_source(point_multiplication_attention, name="code-attention")
 # ## By hand
 #
 # Three steps with keys $(0,1)$, $(1,0)$, $(2,0)$, values 10, 20, 30, and the query $(1,0)$. The scores are 0, 1 and
-# 2; their exponentials 1, 2.718 and 7.389 sum to 11.107; so the weights are 0.090, 0.245 and 0.665, and $a =
-# 0.090\cdot 10+0.245\cdot 20+0.665\cdot 30=25.75$.
+# 2; their exponentials 1, 2.718 and 7.389 sum to 11.107; so the weights are 0.090, 0.245 and 0.665, and
+#
+# $$
+# a = 0.090\cdot 10+0.245\cdot 20+0.665\cdot 30=25.75 .
+# $$
 
 # %%
 query = torch.tensor([[1.0, 0.0]])
@@ -357,8 +360,8 @@ figures.show(
     lambda: pictures.over_faces({k: list(v) for k, v in pairs.items()}, {k: list(v) for k, v in got.items()}, mouth),
     name="fig-attention-face",
     caption="Attention laid over drawn faces (happiness, surprise, anger, sadness): the lighter a band, the more "
-    "weight it receives; the bars give its size, the dotted line an even share. Below, brown bars and a frame belong "
-    "to the covered rows.",
+    "weight it receives; the bars give its size, the dotted line an even share. Below, a frame and bars of its "
+    "colour belong to the covered rows.",
     alt=f"Two rows of four drawn faces in horizontal bands of different brightness, each with {side} bars beside it. "
     f"In the second row a grey bar hides the mouth. Weight of rows {mouth[0] + 1} and {mouth[1]}, free and covered: "
     + "; ".join(

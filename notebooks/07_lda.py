@@ -420,7 +420,7 @@ for t in range(x_train.shape[1]):
     below.append((spread < LinearDiscriminantProjection().shrinkage * spread.mean()).mean())
 figures.say(
     f"In the trained network's features, {np.mean(below):.0%} of the eigenvalues of $S_W$ lie below the ridge (mean "
-    f"over {len(below)} rows; from {min(below):.0%} to {max(below):.0%}). "
+    f"over {len(below)} rows; from {min(below):.1%} to {max(below):.1%}). "
     + (
         "There the ridge does more than decide singular directions: it is a choice, and part of Q9."
         if max(below) > 0

@@ -528,7 +528,11 @@ figures.say(
 # :class: dropdown
 # ````
 #
-# It reads $6+3\cdot 12=42$ maps: $2\cdot 42+42\cdot 48+2\cdot 48+48\cdot 12\cdot 9=84+2016+96+5184=7380$.
+# It reads $6+3\cdot 12=42$ maps:
+#
+# $$
+# 2\cdot 42+42\cdot 48+2\cdot 48+48\cdot 12\cdot 9=84+2016+96+5184=7380 .
+# $$
 
 # %% tags=["show-input"]
 fourth = sum(p.numel() for p in DenseBlock(6).layers[3].parameters())

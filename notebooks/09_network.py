@@ -262,7 +262,7 @@ figures.show(
     lambda: pictures.mini_batches(batches, toy, FER_CLASSES),
     name="fig-network-batches",
     caption="The paper's Fig. 1 afresh: 27 images, coloured and marked by class, in one epoch of mini-batches of 8. "
-    "Paler ones are left out this time. Filled marks below are the centers that an iteration moves.",
+    "Faded ones are left out this time. Filled marks below are the centers that an iteration moves.",
     alt="A row of 27 coloured tiles on top; lines lead from them to three groups of eight tiles. Below each group "
     f"seven marks, filled where the group has the class: {', '.join(str(len(set(toy[b]))) for b in batches)} of 7.",
 )

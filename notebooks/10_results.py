@@ -167,12 +167,6 @@ print(f"precision {np.mean(precision):.4f}, recall {np.mean(recall):.4f}, F1 {np
 # one-label data, and weighted averaging makes recall equal to it:
 
 # %% tags=["remove-input"]
-rows = consistency.averaging()
-figures.say(
-    f"In the paper, recall differs from accuracy in {rows['raised'].sum()} of the {len(rows)} rows of Tables II and "
-    "III by more than rounding explains (I12). If a row's columns rest on the same predictions, its recall is then "
-    "neither a micro nor a weighted average."
-)
 label, predicted = record["predictions"]["label"], record["predictions"]["predicted"]
 averages = pd.DataFrame(
     [
@@ -185,6 +179,12 @@ figures.table(
     name="tab-results-averages",
     caption="The live run's measures, %, by the three ways to average over classes.",
     formats=dict.fromkeys(("accuracy", "precision", "recall", "f1"), "{:.2f}"),
+)
+rows = consistency.averaging()
+figures.say(
+    f"In the paper, recall differs from accuracy in {rows['raised'].sum()} of the {len(rows)} rows of Tables II and "
+    "III by more than rounding explains (I12). If a row's columns rest on the same predictions, its recall is then "
+    "neither a micro nor a weighted average."
 )
 
 # %% [markdown]
@@ -273,7 +273,7 @@ if len(overview):
         "of training. The split over frames puts frames of one sequence on both sides; its numbers only size the "
         f"leak. On CK+, a method with fewer than {splits.FOLDS} runs a seed was tested on some people only, and "
         "compares with nothing.",
-        formats={"accuracy": "{:.2f}", "hours": "{:.1f}"},
+        formats={"accuracy": "{:.2f}", "hours": "{:.2f}"},
     )
 
 # %% tags=["remove-input"]
@@ -412,7 +412,7 @@ def show_comparisons(ds, pairs, measures, name, what):
         name=f"tab-results-{name}-{ds.lower()}",
         caption=f"{paper.DATASET_NAMES[ds]}, {what}: what the verdict counts. Cohen's *g* is the share of the images "
         "that one of the two alone recognises and the first-named wins, less one half: 0.05 is small, 0.15 medium.",
-        formats={"p": "{:.3f}", "p, corrected": "{:.3f}", "effect, g": "{:+.3f}"},
+        formats={"p": figures.p_value, "p, corrected": figures.p_value, "effect, g": "{:+.3f}"},
     )
 
 

@@ -127,11 +127,13 @@ figures.say(
 
 # %%
 figures.table(
-    ablation[["dataset", "cnn_bilstm", "ablation", "rate", "gap"]],
+    ablation[["dataset", "cnn_bilstm", "ablation", "rate", "gap"]]
+    .replace({"dataset": paper.DATASET_NAMES})
+    .rename(columns={"cnn_bilstm": "CNN-BiLSTM", "ablation": "network of Table I", "rate": "its rate"}),
     name="tab-audit-ablation",
     caption="CNN-BiLSTM (Tables II, III) has neither module; Table I's networks lack one. Percent, and the gap in "
     "points.",
-    formats={"cnn_bilstm": "{:.2f}", "rate": "{:.2f}", "gap": "{:+.2f}"},
+    formats={"CNN-BiLSTM": "{:.2f}", "its rate": "{:.2f}", "gap": "{:+.2f}"},
 )
 
 # %%
@@ -184,7 +186,7 @@ figures.show(
 figures.table(
     bound.assign(method=bound["method"].map(paper.METHOD_LABELS))[
         ["dataset", "method", "precision", "recall", "f1", "bound", "excess", "raised"]
-    ].replace({"raised": {True: "impossible", False: "possible"}}),
+    ].replace({"raised": {True: "impossible", False: "possible"}, "dataset": paper.DATASET_NAMES}),
     name="tab-audit-f1",
     caption="The ten rows of Tables II and III, percent.",
     formats=dict.fromkeys(("precision", "recall", "f1"), "{:.2f}") | dict.fromkeys(("bound", "excess"), "{:.3f}"),
@@ -285,7 +287,9 @@ figures.show(
 # %%
 figures.tip(
     figures.numbered_table(
-        statements[["dataset", "metric", "baseline", "printed", "points", "relative", "reading"]],
+        statements[["dataset", "metric", "baseline", "printed", "points", "relative", "reading"]].replace(
+            {"dataset": paper.DATASET_NAMES}
+        ),
         name="tab-audit-percent-all",
         caption="All statements: what the text prints, the difference in points, and in percent of the baseline's.",
         formats=dict.fromkeys(("points", "relative"), "{:.2f}"),
@@ -355,7 +359,7 @@ figures.show(
     name="fig-audit-grim",
     caption="For test sets that suggest themselves: how many of the five accuracies of Table II (blue) or III (orange) "
     "are "
-    "k/n. The black line is what five arbitrary numbers would score on average.",
+    "k/n. The upright line is what five arbitrary numbers would score on average.",
     alt="Horizontal bars. FER2013: three of five for 3,589 images where chance gives nearly two, and all five for the "
     "largest sets where chance gives the same. CK+: none or one of five, two of five for 981 frames.",
 )

@@ -41,7 +41,7 @@ figures.header_card(
 )
 
 # %% [markdown]
-# ```{index} duplicates, data leakage, class imbalance, label noise, single: protocol; subject-independent
+# ```{index} duplicates, data leakage, class imbalance, label noise, protocol; subject-independent
 # ```
 #
 # **Questions**

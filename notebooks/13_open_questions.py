@@ -52,7 +52,7 @@ figures.header_card(
 )
 
 # %% [markdown]
-# ```{index} sensitivity analysis, tornado plot, single: McNemar's test, single: Holm's correction
+# ```{index} sensitivity analysis, tornado plot, McNemar's test, Holm's correction
 # ```
 #
 # **Questions**

@@ -142,8 +142,8 @@ def tell(*names):
         if word is None:
             continue
         text = (
-            f"- **{record['id'].replace('-', ' ')}** ({record['measure']}): {record['with']} against "
-            f"{record['without']} {found['mean']:+.2f} as claimed, 95 % interval {found['low']:.2f} to "
+            f"- **{record['id'].replace('-', ' ')}** ({record['measure']}), {record['with']} against "
+            f"{record['without']}: {found['mean']:+.2f} (above 0 is as claimed), 95 % interval {found['low']:.2f} to "
             f"{found['high']:.2f} over {found['n']:.0f} seeds"
         )
         if rest:
@@ -621,7 +621,7 @@ figures.table(
     name="tab-mech-holm",
     caption="Planned measurements, surest first: what each says alone, the p-value of Student's paired test over "
     "seeds, Holm's correction over all of them, and the word that is left.",
-    formats={"p": "{:.3f}", "p, corrected": "{:.3f}"},
+    formats={"p": figures.p_value, "p, corrected": figures.p_value},
 )
 words = {}
 for claim in dict.fromkeys(m.claim for m in mechanisms.MEASUREMENTS):
@@ -670,7 +670,7 @@ if len(apart):
         caption="FER2013 at 48×48, PrivateTest: accuracy of the proposed network, and of the same network with one "
         "part taken out; the difference in points with its 95 % interval over images, and McNemar's p-value after "
         "Holm's correction. With one seed, a difference is between two runs.",
-        formats={"with": "{:.1%}", "without": "{:.1%}", "p, corrected": "{:.3f}"},
+        formats={"with": "{:.1%}", "without": "{:.1%}", "p, corrected": figures.p_value},
     )
 else:
     figures.say("Not run yet: `fer-repro sweep plans/sensitivity-native48.toml`.")

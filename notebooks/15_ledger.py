@@ -57,7 +57,11 @@ figures.header_card(
 
 # %%
 counts = {verdict: n for verdict, n in claims.tally(ledger).items() if n}
-figures.say("\n".join(f"- {figures.verdict_badge(v)} {n} claims: {claims.VERDICTS[v]}." for v, n in counts.items()))
+figures.say(
+    "\n".join(
+        f"- {figures.verdict_badge(v)} {n} claim{'s' * (n != 1)}: {claims.VERDICTS[v]}." for v, n in counts.items()
+    )
+)
 
 # %%
 figures.show(
@@ -68,13 +72,12 @@ figures.show(
 )
 
 # %%
-mechanisms = ledger[ledger["claim"].isin([c.id for c in paper.CLAIMS if c.kind == "mechanism"])]
+mechanisms = ledger[ledger["claim"].isin([c.id for c in paper.CLAIMS if c.kind == "mechanism" and c.id != "C-IMB"])]
 measured = mechanisms["evidence"].value_counts()
 figures.say(
     f"{len(mechanisms)} claims are about mechanisms, such as what attention does to hidden faces. The paper states "
-    f"them and "
-    "measures none, so there is no number to reproduce. What this book measures on drawn faces is evidence and stands "
-    "beside the verdict: "
+    "them and measures none, so there is no number to reproduce. What this book measures on drawn faces is evidence "
+    "and stands beside the verdict: "
     + (", ".join(f"{n} {word}" for word, n in measured.items()) if len(measured) else "nothing is measured yet")
     + "."
 )
@@ -211,7 +214,7 @@ if len(ranks):
         name="tab-ledger-ranks",
         caption="Order of methods, the paper's against ours: Kendall's τ, what it is in 95 % of the resampled test "
         "sets, and the exact p-value.",
-        formats=dict.fromkeys(("tau", "low", "high"), "{:+.2f}") | {"p": "{:.3f}"},
+        formats=dict.fromkeys(("tau", "low", "high"), "{:+.2f}") | {"p": figures.p_value},
     )
 else:
     figures.say("Not run yet: an order needs every method of a table with three seeds.")

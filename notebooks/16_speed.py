@@ -41,7 +41,7 @@ figures.header_card(
 )
 
 # %% [markdown]
-# ```{index} speed, bfloat16, memory allocator, single: floating-point operations, data parallelism
+# ```{index} speed, bfloat16, memory allocator, floating-point operations, data parallelism
 # ```
 #
 # **Questions**

@@ -46,6 +46,7 @@ __all__ = [
     "class_legend",
     "class_marker",
     "header_card",
+    "p_value",
     "say",
     "show",
     "show_source",
@@ -326,7 +327,7 @@ def numbered_table(
         for column, value in zip(frame.columns, values, strict=True):
             text = missing if _is_missing(value) else _with_minus(_formatted(value, (formats or {}).get(column)))
             row.append(text if column in markdown else _literal(text))
-        rows.append([" ".join(cell.replace("|", "\\|").split()) for cell in row])
+        rows.append([_together(" ".join(cell.replace("|", "\\|").split())) for cell in row])
     right = [pd.api.types.is_numeric_dtype(frame[column]) or column in (formats or {}) for column in frame.columns]
     right = [r and column not in markdown for r, column in zip(right, frame.columns, strict=True)]
     lines = [[_literal(str(column)).replace("|", "\\|") or " " for column in frame.columns]]
@@ -352,6 +353,11 @@ def _html_table(head: list[str], rows: list[list[str]], right: list[bool], name:
     )
 
 
+def p_value(p: float) -> str:
+    """Return a p-value as a table has it: three digits, and a bound where they would say nought."""
+    return f"{p:.3f}" if p >= 0.0005 else "< 0.001"
+
+
 def _is_missing(value: Any) -> bool:
     return value is None or (isinstance(value, float) and value != value) or type(value).__name__ == "NAType"
 
@@ -360,6 +366,11 @@ def _with_minus(text: str) -> str:
     """Put a minus sign where a hyphen stands before a number, not within code, mathematics and links."""
     parts = re.split(r"(`+.+?`+|\$.+?\$|\]\(.*?\))", text, flags=re.DOTALL)
     return "".join(p if k % 2 else re.sub(r"(?<![\w.)\]])-(?=\.?\d)", "−", p) for k, p in enumerate(parts))
+
+
+def _together(text: str) -> str:
+    """Keep an interval, "(1.2 to 3.4)", in one line of its cell."""
+    return re.sub(r"\(([−+\d.]+) to ([−+\d.]+)\)", "(\\1\N{NO-BREAK SPACE}to\N{NO-BREAK SPACE}\\2)", text)
 
 
 def _formatted(value: Any, how: str | Callable[[Any], str] | None) -> str:

@@ -107,7 +107,8 @@ def knob_sweeps(sweeps: Mapping[str, Sequence[float]] = SWEEPS, size: int = 72, 
         title = f"{_NAMES.get(name, name)} ({synthetic.Knobs.units()[name][2]})"
         axes.text(x, y - 4, title, ha="left", va="bottom", fontsize=8.5, fontweight="bold")
         for i, value in enumerate(sweeps[name]):
-            axes.text(x + (i + 0.5) * size, y + size + 3, f"{value:g}", ha="center", va="top", fontsize=7.5)
+            label = f"{value:g}".replace("-", "−")
+            axes.text(x + (i + 0.5) * size, y + size + 3, label, ha="center", va="top", fontsize=7.5)
     axes.imshow(canvas, vmin=0, vmax=255, interpolation="none")
     axes.axis("off")
     return figure
@@ -239,7 +240,7 @@ def difficulty(scores: Mapping[str, tuple[Sequence[float], Sequence[float]]], ch
     for ax, (knob, (values, accuracy)) in zip(axes[0], scores.items()):
         ax.plot(values, np.asarray(accuracy) * 100, marker="o")
         ax.axhline(100 * chance, color=COLORS[7], linestyle="--", label="chance")
-        ax.set(xlabel=f"{_NAMES.get(knob, knob)}, {synthetic.Knobs.units()[knob][2]}", ylim=(0, 100))
+        ax.set(xlabel=f"{_NAMES.get(knob, knob)},\n{synthetic.Knobs.units()[knob][2]}", ylim=(0, 100))
     axes[0, 0].set(ylabel="accuracy, %")
     axes[0, 0].legend()
     return figure

@@ -67,7 +67,10 @@ def copies(neighbours: Mapping[str, Any], twins: Mapping[str, Any], each: int = 
         at = np.flatnonzero(kind == k)
         alpha = 0.35 if k == len(colors) - 1 else 1
         axes.plot(at % columns, -(at // columns), MARKERS[1], color=color, markersize=8.5, alpha=alpha)
-    handles = [Patch(color=c, label=f"{name}: {n:,}") for c, (name, n) in zip(colors, kinds.items(), strict=True)]
+    handles = [
+        Patch(color=c, alpha=0.35 if c == colors[-1] else 1, label=f"{name}: {n:,}")
+        for c, (name, n) in zip(colors, kinds.items(), strict=True)
+    ]
     axes.legend(handles=handles, fontsize=8, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.02))
     axes.set(xlim=(-0.7, columns - 0.3), ylim=(-rows + 0.3, 0.7))
     axes.set_aspect("equal")
@@ -132,11 +135,13 @@ def leak(found: Mapping[str, Mapping[str, float]], chance: float, lines: Mapping
         left.barh(places + 0.2 - 0.4 * k, share, 0.36, color=COLORS[(1, 4)[k]], hatch=("", "//")[k], label=label)
         for x, y in zip(share, places + 0.2 - 0.4 * k, strict=True):
             left.text(x + 1.5, y, f"{x:.0f}", va="center", fontsize=8)
+    ground = {"boxstyle": "square,pad=0.1", "facecolor": plt.rcParams["patch.edgecolor"], "edgecolor": "none"}
     for k, (key, label) in enumerate(CLASSIFIERS.items()):
         value = [100 * found[name][key] for name in names]
         right.plot(value, places, MARKERS[k], color=COLORS[(0, 2)[k]], markersize=8, label=label)
         for place, x in zip(places, value, strict=True):
-            right.text(x, place + (-0.17, 0.15)[k], f"{x:.1f}", ha="center", va=("top", "bottom")[k], fontsize=8)
+            high, side = ((-0.17, "top"), (0.15, "bottom"))[k]
+            right.text(x, place + high, f"{x:.1f}", ha="center", va=side, fontsize=8, bbox=ground, zorder=3)
     for k, (label, at) in enumerate((lines or {}).items()):
         right.axvline(100 * at, color=COLORS[3], linestyle=("-", "--", ":")[k % 3], linewidth=1.3, label=label)
     right.axvline(100 * chance, color=COLORS[7], linestyle=":", linewidth=1.3, label="largest class")

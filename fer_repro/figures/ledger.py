@@ -37,8 +37,8 @@ table.ledger th{position:sticky;top:0;background:var(--pst-color-background,inhe
 table.ledger td.number{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}
 table.ledger code{overflow-wrap:anywhere;background:none;border:0;padding:0;font-size:.94em;color:inherit}
 table.ledger tr[hidden]{display:none}
-table.ledger .claim{min-width:13em}
-table.ledger .why{min-width:12em}
+table.ledger .claim{min-width:10em}
+table.ledger .why{min-width:9em}
 table.ledger .runs{display:block;padding-bottom:.2rem}
 table.ledger .verdict{white-space:normal}
 table.ledger .beside{display:block;opacity:.85;font-style:italic}

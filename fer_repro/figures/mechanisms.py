@@ -100,7 +100,7 @@ def overview(records: Sequence[Mapping[str, Any]]) -> Figure:
     limit = max([2.0, *(1.3 * abs(row[1]) for row in rows)])
     ticks = [t for t in (-100, -30, -10, -3, -1, 0, 1, 3, 10, 30, 100) if abs(t) <= limit]
     axes.set(xlim=(-limit, limit), xticks=ticks, yticks=places)
-    axes.set_xticklabels([f"{t:+d}" if t else "0" for t in ticks])
+    axes.set_xticklabels([f"{t:+d}".replace("-", "−") if t else "0" for t in ticks])
     axes.minorticks_off()
     axes.set_xlabel("effect in half-widths of its 95 % interval (right: as claimed)")
     axes.set_yticklabels([row[0] for row in rows], fontsize=8.5)
@@ -128,6 +128,6 @@ def along(images: Sequence[NDArray[np.uint8]], values: Sequence[Sequence[float]]
             axes.set_axis_off()
         for axes, image, number in zip(line, row, numbers, strict=False):
             axes.imshow(image, vmin=0, vmax=255, interpolation="nearest")
-            axes.set_title(f"{number:g}", fontsize=8, weight="normal", pad=2)
+            axes.set_title(f"{number:g}".replace("-", "−"), fontsize=8, weight="normal", pad=2)
         line[0].text(-0.12, 0.5, name, rotation=90, ha="right", va="center", transform=line[0].transAxes, fontsize=8.5)
     return figure

@@ -9,6 +9,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
 from fer_repro import paper
@@ -85,6 +86,8 @@ def learning_curves(records: Sequence[Mapping[str, Any]]) -> Figure:
                 axes.axvline(second.iloc[0] - 0.5, color=plt.rcParams["axes.edgecolor"], linewidth=1, zorder=0)
     left.set(xlabel="epoch", ylabel="accuracy, %")
     right.set(xlabel="epoch", ylabel="loss")
+    for axes in (left, right):
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     right.plot([], [], color=COLORS[7], label="validation")
     right.plot([], [], color=COLORS[7], linestyle=":", label="training")
     left.legend(fontsize=8)

@@ -127,6 +127,8 @@ def peers(rows: pd.DataFrame) -> Figure:
             ha="right" if row.ours else "left",
             textcoords="offset points",
             fontsize=8.5,
+            bbox={"boxstyle": "square,pad=0.05", "facecolor": plt.rcParams["patch.edgecolor"], "edgecolor": "none"},
+            zorder=3,
         )
     axes.set_xscale("log")
     axes.set(xlabel="milliseconds for one face (logarithmic)", ylabel="accuracy on PrivateTest, %")
