@@ -800,8 +800,8 @@ def main() -> None:
     torch.set_num_threads(wanted.threads)
     try:
         faces = data.load("fer2013", wanted.data_dir)
-        if (count := len(faces.part("test"))) != claims.FER_TEST_IMAGES:
-            raise data.DataError(f"wanted the {claims.FER_TEST_IMAGES} images of PrivateTest, got {count}")
+        if (count := len(faces.part("test"))) != claims.FER_IMAGES["test"]:
+            raise data.DataError(f"wanted the {claims.FER_IMAGES['test']} images of PrivateTest, got {count}")
         found = peers(wanted.threads)
     except (data.DataError, Refusal) as fault:
         raise SystemExit(f"peers: {fault}") from None

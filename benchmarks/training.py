@@ -171,7 +171,7 @@ def epoch(
 
 def ours(faces: FaceDataset, r: Recipe, precision: str) -> dict[str, float]:
     """Train one epoch of each stage with the project's own loop."""
-    record, _ = training.train(faces, "proposed", r, keep=False, progress=False, epochs=2, precision=precision)
+    record, _ = training.train(faces, "proposed", r, device="cpu", keep=False, epochs=2, precision=precision)
     return {"images_per_second": record["images_per_second"], "peak_megabytes": high_water()}
 
 

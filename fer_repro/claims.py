@@ -97,7 +97,7 @@ CONFIDENCE = 0.95
 RESAMPLES = 10_000
 VERDICT_RECIPES = ("paper128", "native48")  # the first with enough seeds is used
 REAL = tuple(paper.DATASETS.values())
-FER_TEST_IMAGES = 3589  # PrivateTest
+FER_IMAGES = {"train": 28709, "val": 3589, "test": 3589}  # Training, PublicTest, PrivateTest
 CK_SEQUENCES, CK_SUBJECTS = 327, consistency.CK_LABELLED_SUBJECTS  # of CK+'s ten test sets together
 
 COLUMNS = (
@@ -173,8 +173,10 @@ def _wrong_split(record: Mapping[str, Any]) -> str | None:
     people = split.get("subjects")
     if people and (shared := set(people["test"]) & (set(people["train"]) | set(people["val"]))):
         return f"{len(shared)} subjects on both sides"
-    if dataset == "fer2013" and split["test"] != FER_TEST_IMAGES:
-        return f"{split['test']} test images: PrivateTest has {FER_TEST_IMAGES}"
+    if dataset == "fer2013" and (found := tuple(split[k] for k in FER_IMAGES)) != tuple(FER_IMAGES.values()):
+        return f"{', '.join(map(str, found))} images to train, choose and test: FER2013 has " + ", ".join(
+            map(str, FER_IMAGES.values())
+        )
     if dataset == "ckplus" and not people:
         return "no list of subjects"
     return None

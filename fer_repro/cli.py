@@ -208,6 +208,8 @@ def train(
 
 
 def _summary(record: dict[str, Any], path: Path) -> str:
+    from fer_repro import claims
+
     test = record["test"]
     line = f"{record['model']} on {record['dataset']}: accuracy {test['accuracy']:.2%}, macro F1 {test['f1']:.2%}"
     if record["test_without_duplicates"]:
@@ -215,7 +217,10 @@ def _summary(record: dict[str, Any], path: Path) -> str:
     if record["sequences"]:
         line += f", of sequences {record['sequences']['accuracy']:.2%}"
     line += f" ({test['n']} test images; {record['images_per_second']:.0f} training images/s)"
-    return f"{line}\nrecord: {path}"
+    line += f"\nrecord: {path}"
+    if record["dataset"] in claims.REAL and (reason := claims.ineligible(record)):
+        line += f"\nno verdict will rest on it: {reason}"
+    return line
 
 
 @main.command()

@@ -14,9 +14,10 @@ import math
 import os
 import platform
 import re
-import resource
 import sys
 import time
+import warnings
+import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import datetime, timezone
@@ -175,7 +176,8 @@ def keep_memory() -> bool:
 def automatic_precision(device: str) -> str:
     """Return "bf16-mixed" where the hardware multiplies bfloat16 natively, else "32-true"."""
     if device == "cuda":
-        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+        return "bf16-mixed" if native else "16-mixed"
     try:
         flags = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:
@@ -332,12 +334,16 @@ class Trainer:
     ) -> None:
         self.job, self.recipe, self.fabric, self.folder, self.progress = job, job.recipe, fabric, folder, progress
         self.compiled = compiles(fabric) if compiled is None else compiled
+        if self.compiled:
+            torch._dynamo.reset()  # of one process's earlier runs: it gives up after a few networks
         where = {part: np.flatnonzero(faces.split == part) for part in ("train", "val", "test")}
         if job.limit is not None and job.limit < len(where["train"]):
             where["train"] = np.sort(np.random.default_rng(0).permutation(where["train"])[: job.limit])
         for part, index in where.items():
             if len(index) == 0:
                 raise TrainingError(f"{job.dataset}: protocol {job.protocol!r} leaves no image for {part}")
+        if len(np.unique(faces.labels[where["train"]])) < 2:
+            raise TrainingError(f"{job.dataset}: the training images are all of one class; wanted two or more")
         self.all_faces, self.faces = faces, {part: faces[index] for part, index in where.items()}
         pixels = pixels_for(faces, self.recipe)
         self.images = {
@@ -397,6 +403,7 @@ class Trainer:
         fused = self.fabric.device.type in ("cpu", "cuda") and self.fabric._precision.precision != "16-mixed"
         optimizer = torch.optim.AdamW(self.model.parameters(), lr=peak, weight_decay=r.weight_decay, fused=fused)
         module: Any = Supervised(self.model)
+        self.untried = self.compiled
         if self.compiled:  # with dropout's chance as it is without
             how: dict[str, Any] = {"fallback_random": True, "triton.cudagraphs": self.fabric.device.type == "cuda"}
             module = torch.compile(module, dynamic=False, options=how)
@@ -406,6 +413,8 @@ class Trainer:
         state = self.loaded
         if state is not None and state["stage"] == stage and begin < len(self.curves) < end:
             self.optimizer.load_state_dict(state["optimizer"])
+            if state["precision"]:  # of 16-mixed, its scale
+                self.fabric._precision.load_state_dict(state["precision"])
             self.schedule.load_state_dict(state["schedule"])
             if state["centers"] is not None:
                 self._centers_for(state["centers"].shape[1]).load_state_dict({"centers": state["centers"]})
@@ -416,6 +425,7 @@ class Trainer:
         torch.manual_seed(seed + fabric.global_rank)  # dropout
         chance = torch.Generator().manual_seed(seed + 1 + fabric.global_rank)  # augmentation
         batches = epoch_batches(len(train), r.batch_size, seed, fabric.global_rank, fabric.world_size)
+        batches = [index.to(fabric.device) for index in batches]  # once: a step that copies from here would wait
         total = torch.zeros(4, device=fabric.device)  # loss, center loss, right, images; read once an epoch
         self.module.train()
         bar = tqdm(
@@ -450,12 +460,12 @@ class Trainer:
         """Take one step on a mini-batch.  Paper: Sec. III-B, Eq. 4: L = L_S + lambda L_C."""
         r = self.recipe
         x = augment(x, chance, rotate=r.rotate, flip=r.flip, brightness=r.brightness)
+        if self.untried:
+            self._try_compiled(x, y)
+        self.optimizer.zero_grad()
         if self.compiled:
             torch.compiler.cudagraph_mark_step_begin()  # the last step's outputs may be written over
-            with torch._dynamo.config.patch(suppress_errors=True):  # what cannot be compiled runs as it is written
-                logits, features = self.module(x)
-        else:
-            logits, features = self.module(x)
+        logits, features = self.module(x)
         loss = F.cross_entropy(logits.float(), y)
         center = loss.new_zeros(())
         if getattr(self.model, "center_loss", False) and r.center_weight > 0:
@@ -463,7 +473,6 @@ class Trainer:
             centers = self._centers_for(features.shape[1])
             center = centers(features, y)
             loss = loss + r.center_weight * center
-        self.optimizer.zero_grad()
         self.fabric.backward(loss)
         self.fabric.clip_gradients(self.module, self.optimizer, max_norm=r.clip, error_if_nonfinite=False)
         self.optimizer.step()
@@ -472,9 +481,36 @@ class Trainer:
             self.centers.update(self._gathered(features.detach()), self._gathered(y))
         with torch.no_grad():
             right = (logits.argmax(1) == y).sum()
-            return torch.stack(
-                [loss.detach() * len(y), center.detach() * len(y), right.float(), loss.new_tensor(len(y))]
-            )
+            images = torch.full_like(loss, len(y))  # made on the device
+            return torch.stack([loss.detach() * len(y), center.detach() * len(y), right.float(), images])
+
+    def _try_compiled(self, x: Tensor, y: Tensor) -> None:
+        """Take the compiled network forwards and backwards once; where it cannot be compiled, go on without, aloud.
+
+        Neither the model nor chance is any further by it.
+        """
+        self.untried = False
+        buffers = {name: buffer.clone() for name, buffer in self.model.named_buffers()}
+        devices = [self.fabric.device] if self.fabric.device.type == "cuda" else []
+        try:
+            with torch.random.fork_rng(devices), warnings.catch_warnings():
+                warnings.filterwarnings(
+                    "ignore", "The .grad attribute of a Tensor that is not a leaf"
+                )  # torch's tracer
+                torch.compiler.cudagraph_mark_step_begin()
+                logits, features = self.module(x)
+                self.fabric.backward(F.cross_entropy(logits.float(), y) + 0 * features.float().sum())
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:  # of any kind: no C compiler, no headers, an operation without a form
+            said = f"{type(error).__name__}: {error}".splitlines()[0]
+            warnings.warn(f"the network cannot be compiled ({said}); training goes on without", stacklevel=2)
+            self.compiled = False
+            self.module = self.fabric.setup_module(Supervised(self.model)).train()
+        self.optimizer.zero_grad()
+        with torch.no_grad():
+            for name, buffer in self.model.named_buffers():
+                buffer.copy_(buffers[name])
 
     def _centers_for(self, width: int) -> CenterLoss:
         if self.centers is None:  # each stage has features of its own, so its centers start anew
@@ -537,6 +573,7 @@ class Trainer:
             method.update((here / name).read_bytes())
         given: list[Any] = [self.job.record(), self.faces["train"].fingerprint(), str(self.fabric.device.type)]
         given += [self.fabric.world_size, str(self.fabric._precision.precision), method.hexdigest()]
+        given += [torch.__version__]
         return hashlib.sha256(json.dumps(given, sort_keys=True).encode()).hexdigest()
 
     def _save(self) -> None:
@@ -548,6 +585,7 @@ class Trainer:
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
+            "precision": self.fabric._precision.state_dict(),
             "centers": None if self.centers is None else self.centers.centers,
             "curves": self.curves,
             "best": self.best,
@@ -558,17 +596,12 @@ class Trainer:
         save_atomically(state, self.folder / "last.pt")
 
     def resume(self) -> bool:
-        """Take up the last checkpoint of this very run; say whether there was one."""
-        path = None if self.folder is None else self.folder / "last.pt"
-        if path is None or not path.is_file():
-            return False
-        try:
-            state = torch.load(path, map_location=self.fabric.device, weights_only=True)
-        except Exception as error:  # a damaged file of any kind only means to begin again
-            print(f"{path} cannot be read ({error}); this run begins anew", file=sys.stderr)
-            return False
-        if state["key"] != self.key:
-            print(f"{path} is of other code, data or settings; this run begins anew", file=sys.stderr)
+        """Take up the last checkpoint of this very run; say whether there was one.
+
+        Of several processes the first looks, and tells the others: they may see another disk.
+        """
+        state = self.fabric.broadcast(self._checkpoint() if self.fabric.global_rank == 0 else None)
+        if state is None:
             return False
         self.model.load_state_dict(state["model"])
         self.curves, self.best = state["curves"], state["best"]
@@ -576,6 +609,20 @@ class Trainer:
         self.seen, self.train_seconds, self.seconds, self.peak = state["counts"]
         self.loaded = state
         return True
+
+    def _checkpoint(self) -> dict[str, Any] | None:
+        path = None if self.folder is None else self.folder / "last.pt"
+        if path is None or not path.is_file():
+            return None
+        try:
+            state = load_checked(path)
+        except Exception as error:  # a damaged file of any kind only means to begin again
+            print(f"{path} cannot be read ({error}); this run begins anew", file=sys.stderr)
+            return None
+        if not isinstance(state, dict) or state.get("key") != self.key:
+            print(f"{path} is of other code, data or settings; this run begins anew", file=sys.stderr)
+            return None
+        return state
 
     # ---- the record --------------------------------------------------------------------------------------------------
 
@@ -607,6 +654,7 @@ class Trainer:
             "images_per_second": round(self.seen / max(self.train_seconds, 1e-9), 1),
             "peak_memory_bytes": max(self.peak, peak_memory()),
             "device": self.fabric.device.type,
+            **self._gpu(),
             "precision": str(self.fabric._precision.precision),
             "processes": self.fabric.world_size,
             "threads": torch.get_num_threads(),
@@ -630,6 +678,12 @@ class Trainer:
                 "sequence": test.sequence.tolist() if (test.sequence >= 0).any() else None,
             },
         }
+
+    def _gpu(self) -> dict[str, Any]:
+        if self.fabric.device.type != "cuda":
+            return {}
+        name, most = torch.cuda.get_device_name(self.fabric.device), torch.cuda.max_memory_allocated(self.fabric.device)
+        return {"gpu": {"name": name, "cuda": torch.version.cuda, "peak_memory_bytes": most}}
 
     def _subjects(self) -> dict[str, list[int]] | None:
         if not any((v.subject >= 0).any() for v in self.faces.values()):
@@ -691,7 +745,8 @@ def train(
     keep : bool
         Write record and checkpoints; false leaves no trace (a notebook's live experiment).
     resume : bool
-        Take up a killed run where its last epoch ended: it ends with the same numbers.
+        Take up a killed run where its last epoch ended: on a CPU it ends with the same numbers, on a GPU, whose sums
+        come in no fixed order, up to rounding.
     progress : bool
         Show a bar for each epoch.
     compiled : bool or None
@@ -731,6 +786,7 @@ def train(
             trainer.resume()
         trainer.run()
         record = trainer.record()
+        fabric.barrier()  # a process that has failed leaves no record of the others
         if keep and fabric.global_rank == 0:
             assert place is not None
             save_atomically(deployed(trainer.model, record), place / "best.pt")
@@ -755,7 +811,7 @@ def load_model(path: Path | str) -> tuple[nn.Module, dict[str, Any]]:
         If the file is missing, damaged or something else.
     """
     try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        state = load_checked(Path(path))
         recipe = state["recipe"]
         options = {"dropout": recipe["dropout"], **state["options"]}
         model = network.build(state["model"], len(state["classes"]), recipe["size"], **options)
@@ -797,12 +853,23 @@ def sequence_scores(
     }
 
 
+def load_checked(path: Path) -> Any:
+    """Load what torch has saved, to the CPU; damaged content, which torch itself takes for weights, is a ValueError."""
+    with zipfile.ZipFile(path) as archive:
+        if damaged := archive.testzip():
+            raise ValueError(f"{damaged} does not have its checksum")
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
 def save_atomically(state: Any, path: Path) -> None:
     """Save with torch, whole or not at all: a full disk or a kill leaves the earlier file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        torch.save(state, temporary)
+        with temporary.open("wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(temporary, path)
     except (OSError, RuntimeError) as error:
         raise TrainingError(f"{path}: cannot be written ({error}); is the disk full?") from None
@@ -816,7 +883,11 @@ def is_first_process() -> bool:
 
 
 def peak_memory() -> int:
-    """Return the most memory this process has held, bytes."""
+    """Return the most memory this process has held, bytes; 0 where the system does not say (Windows)."""
+    try:
+        import resource
+    except ImportError:
+        return 0
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 
@@ -836,6 +907,8 @@ class _lock:
                 self.lock.acquire(timeout=0)
             except Timeout:
                 raise RunInProgress(f"another process is at this run ({self.lock.lock_file} is held)") from None
+            for left in Path(self.lock.lock_file).parent.glob(".*.pt.*.tmp"):  # of a process killed while it saved
+                left.unlink(missing_ok=True)
 
     def __exit__(self, *_: object) -> None:
         if self.lock is not None:

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from fer_repro.center_loss import CenterLoss, center_distance, center_step
+from fer_repro.center_loss import CenterLoss, center_distance, center_step, class_sums
 from fer_repro.figures import center_loss as pictures
 
 
@@ -49,6 +49,12 @@ def test_the_centers_move_by_equation_3(seed: int) -> None:
         loss = loss_with(C, alpha=alpha)
         loss.update(x, y)
         torch.testing.assert_close(loss.centers, C - alpha * equation_3(x, y, C))
+
+
+def test_the_sums_are_the_same_by_a_product() -> None:
+    x, y, C = sample()
+    for a, b in zip(class_sums(x, y, len(C), False), class_sums(x, y, len(C), True), strict=True):
+        torch.testing.assert_close(a, b)
 
 
 @pytest.mark.parametrize(("reduction", "divisor"), [("sum", 1), ("mean", 12)])

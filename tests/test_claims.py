@@ -23,7 +23,7 @@ from fer_repro.figures import paper as redrawn
 from fer_repro.figures import results as pictures
 from fer_repro.recipe import RECIPES
 
-N = claims.FER_TEST_IMAGES
+N = claims.FER_IMAGES["test"]
 CKPLUS = (claims.CK_SEQUENCES, claims.CK_SUBJECTS)
 SUBJECTS = 100  # of the made-up CK+, one sequence each
 
@@ -67,7 +67,7 @@ def _record(y, predicted, model="proposed", seed=0, dataset="fer2013", recipe="n
         "complete": True,
         "parameters": 1000,
         "classes": list("abcdefg"),
-        "split": {"train": 100, "val": 10, "test": len(y), "subjects": None, "leaks": False},
+        "split": {**claims.FER_IMAGES, "test": len(y), "subjects": None, "leaks": False},
         "curves": [],
         "best_epoch": 12,
         "test": test,

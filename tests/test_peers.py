@@ -545,7 +545,7 @@ def test_the_committed_record_is_of_these_files_and_runs() -> None:
     record = json.loads(path.read_text(encoding="utf-8"))
     fixed = {f: s for p in (peers.FER, peers.HUMAN, peers.FACE_API, peers.WHAT_THE_FACE) for f, s in p.files.items()}
     theirs = [row for row in record["rows"] if not row["ours"]]
-    assert len(theirs) == 4 and record["images"] == claims.FER_TEST_IMAGES
+    assert len(theirs) == 4 and record["images"] == claims.FER_IMAGES["test"]
     assert all(fixed[row["source"]["file"]] == row["source"]["sha256"] for row in theirs), AGAIN
     assert record["quoted"] == peers.quoted(), AGAIN
     for row in record["rows"]:
@@ -741,8 +741,8 @@ def test_another_test_set_and_a_registry_out_of_reach_are_errors(
         )
 
     monkeypatch.setattr(peers.data, "load", loaded(5))
-    with pytest.raises(SystemExit, match=f"peers: wanted the {claims.FER_TEST_IMAGES} images of PrivateTest, got 5"):
+    with pytest.raises(SystemExit, match=f"peers: wanted the {claims.FER_IMAGES['test']} images of PrivateTest, got 5"):
         run("--data-dir", "somewhere")
-    monkeypatch.setattr(peers.data, "load", loaded(claims.FER_TEST_IMAGES))
+    monkeypatch.setattr(peers.data, "load", loaded(claims.FER_IMAGES["test"]))
     with pytest.raises(SystemExit, match=r"peers: npm x 1.0 cannot be fetched"):
         run("--data-dir", "somewhere")

@@ -10,6 +10,7 @@ import re
 import signal
 import subprocess
 import sys
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -488,9 +489,72 @@ def test_a_damaged_checkpoint_only_means_to_begin_anew(
     undisturbed: results.Record, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = interrupted(tmp_path, monkeypatch)
-    path.write_bytes(path.read_bytes()[:1000])
+    for spoilt in (path.read_bytes()[:1000], flipped(path)):
+        path.write_bytes(spoilt)
+        trainer = resumed(path)
+        assert not trainer.curves
+        assert "last.pt cannot be read" in capsys.readouterr().err
     assert course(run(tmp_path)) == course(undisturbed)
-    assert "last.pt cannot be read" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("content", [{"a": 1}, [1, 2], {"key": "other"}])
+def test_a_checkpoint_of_something_foreign_only_means_to_begin_anew(
+    content: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = interrupted(tmp_path, monkeypatch)
+    assert resumed(path).curves
+    torch.save(content, path)
+    assert not resumed(path).curves
+    assert "this run begins anew" in capsys.readouterr().err
+
+
+def test_a_finished_network_with_a_flipped_bit_is_refused(tmp_path: Path) -> None:
+    run(tmp_path)
+    (path,) = tmp_path.rglob("best.pt")
+    path.write_bytes(flipped(path))
+    with pytest.raises(TrainingError, match="does not have its checksum"):
+        training.load_model(path)
+
+
+def flipped(path: Path) -> bytes:
+    """A checkpoint with one bit of one stored tensor changed: torch itself would load it."""
+    content = bytearray(path.read_bytes())
+    with zipfile.ZipFile(path) as archive:
+        largest = max(archive.infolist(), key=lambda member: member.file_size)
+    start = content.index(path.read_bytes()[largest.header_offset :][:30], largest.header_offset)
+    content[start + 30 + len(largest.filename) + largest.file_size // 2 + 64] ^= 1
+    return bytes(content)
+
+
+def resumed(path: Path) -> training.Trainer:
+    """A trainer of the run that `interrupted` stops, after it has looked for its checkpoint."""
+    job = training.job("synthetic", "proposed", TINY, "official", options=SMALL)
+    trainer = training.Trainer(job, faces(), training.engine("cpu", "32-true"), path.parent, progress=False)
+    trainer.resume()
+    return trainer
+
+
+def test_what_a_killed_process_left_half_saved_is_cleared_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = interrupted(tmp_path, monkeypatch)
+    path.with_name(".last.pt.12345.tmp").write_bytes(b"half")
+    run(tmp_path)
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_training_images_of_one_class_are_refused_before_anything_is_trained(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = faces()
+    one.labels[one.split == "train"] = 2
+    monkeypatch.setattr(training.Trainer, "_step", lambda *_: pytest.fail("was trained"))
+    with pytest.raises(TrainingError, match="all of one class"):
+        run(faces=one)
+
+
+def test_bfloat16_is_taken_on_gpus_that_have_it_and_not_where_it_is_imitated(monkeypatch: pytest.MonkeyPatch) -> None:
+    for native in (True, False):
+        monkeypatch.setattr(
+            torch.cuda, "is_bf16_supported", lambda including_emulation=True, n=native: n or including_emulation
+        )
+        assert training.automatic_precision("cuda") == ("bf16-mixed" if native else "16-mixed")
 
 
 def test_resuming_can_be_declined(undisturbed: results.Record, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -506,8 +570,8 @@ def test_a_full_disk_gives_one_message_and_keeps_the_earlier_checkpoint(
     path = interrupted(tmp_path, monkeypatch)
     before = path.read_bytes()
 
-    def half(state: Any, where: Path) -> None:
-        Path(where).write_bytes(before[:500])
+    def half(state: Any, file: Any) -> None:
+        file.write(before[:500])
         raise error
 
     with monkeypatch.context() as patch:
@@ -602,6 +666,48 @@ def test_two_processes_train_the_same_model(tmp_path: Path) -> None:
             assert a[key] == pytest.approx(b[key], rel=1e-4), key
         assert a["train_accuracy"] == b["train_accuracy"]
     assert one["split"] == alone["split"]
+
+
+APART = """
+import os, sys
+sys.path[:0] = [{tests!r}, {root!r}]
+import torch
+torch.set_num_threads(1)
+import test_training as t
+from pathlib import Path
+rank = os.environ["RANK"]
+
+def course(folder):
+    given = dict(device="cpu", precision="32-true", options=t.NO_CHANCE, folder=folder, keep=folder is not None)
+    return t.course(t.train(t.faces(), "proposed", t.PLAIN, "official", **given)[0])
+
+step, taken = t.training.Trainer._step, []
+def counted(self, *a):
+    taken.append(1)
+    if len(taken) == 4:
+        raise KeyboardInterrupt
+    return step(self, *a)
+t.training.Trainer._step = counted
+folder = Path({folder!r}) / rank
+try:
+    course(folder)
+except KeyboardInterrupt:
+    assert bool(list(folder.rglob("last.pt"))) == (rank == "0")
+    resumed = course(folder)
+    assert len(taken) == 4 + 6, len(taken)
+    assert resumed == course(None)
+    (Path({folder!r}) / ("done" + rank)).touch()
+"""
+
+
+def test_processes_with_a_disk_each_resume_together(tmp_path: Path) -> None:
+    script = tmp_path / "rank.py"
+    script.write_text(APART.format(tests=str(ROOT / "tests"), root=str(ROOT), folder=str(tmp_path)), encoding="utf-8")
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(script)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(launcher, capture_output=True, text=True, check=False, env=environment, timeout=240)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert (tmp_path / "done0").exists() and (tmp_path / "done1").exists()
 
 
 # ---------------------------------------------------------------------------------------------------- bad input
@@ -735,6 +841,33 @@ def test_compiling_changes_nothing_beyond_rounding(monkeypatch: pytest.MonkeyPat
     for a, b in zip(plain["curves"], compiled["curves"], strict=True):
         assert a["train_loss"] == pytest.approx(b["train_loss"], rel=1e-3)
         assert a["center_loss"] == pytest.approx(b["center_loss"], rel=1e-3)
+
+
+class Uncompilable(torch.nn.Module):
+    """A network that fails forwards, or only backwards, as one whose code cannot be made."""
+
+    def __init__(self, module: torch.nn.Module, backwards: bool) -> None:
+        super().__init__()
+        self.module, self.backwards = module, backwards
+
+    def forward(self, x: torch.Tensor) -> Any:
+        logits, features = self.module(x)
+        if not self.backwards:
+            raise RuntimeError("no compiler\nand more")
+        logits.register_hook(lambda _: (_ for _ in ()).throw(RuntimeError("no compiler")))
+        return logits, features
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_what_cannot_be_compiled_is_trained_as_it_is_and_that_is_said(
+    backwards: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = run(compiled=False)
+    monkeypatch.setattr(torch, "compile", lambda module, **_: Uncompilable(module, backwards))
+    with pytest.warns(UserWarning, match=r"cannot be compiled \(RuntimeError: no compiler\); training goes on without"):
+        record = run(compiled=True)
+    assert record["compiled"] is False
+    assert course(record) == course(plain)
 
 
 def test_the_cpu_does_not_compile_by_itself() -> None:

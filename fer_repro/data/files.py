@@ -99,7 +99,7 @@ class Folder(Files):
             if size <= self._room:
                 self._room -= size
                 self._kept.update(zip(chunk, contents, strict=True))
-            heads = [f"{name}\0{len(c)}\0".encode() for name, c in zip(chunk, contents, strict=True)]
+            heads = [os.fsencode(f"{name}\0{len(c)}\0") for name, c in zip(chunk, contents, strict=True)]
             return hashlib.sha256(
                 b"".join(part for pair in zip(heads, contents, strict=True) for part in pair)
             ).digest()

@@ -120,15 +120,14 @@ def peers(rows: pd.DataFrame) -> Figure:
         color, mark = (_OURS, "o") if row.ours else (_STEP, "s")
         axes.plot([row.milliseconds] * 2, [100 * row.low, 100 * row.high], color=color, linewidth=1.3)
         axes.plot(row.milliseconds, 100 * row.accuracy, mark, color=color, markersize=7)
+        at, place = (row.high, (0, 4)) if row.ours else (row.accuracy, (8, -3))  # neighbours' names go apart
         axes.annotate(
             f"{row.name}, {row.parameters / 1e3:,.0f}k",
-            (row.milliseconds, 100 * row.accuracy),
-            xytext=(-8, 4) if row.ours else (8, 4),  # neighbours' names go apart
-            ha="right" if row.ours else "left",
+            (row.milliseconds, 100 * at),
+            xytext=place,
+            ha="center" if row.ours else "left",
             textcoords="offset points",
             fontsize=8.5,
-            bbox={"boxstyle": "square,pad=0.05", "facecolor": plt.rcParams["patch.edgecolor"], "edgecolor": "none"},
-            zorder=3,
         )
     axes.set_xscale("log")
     axes.set(xlabel="milliseconds for one face (logarithmic)", ylabel="accuracy on PrivateTest, %")
