@@ -63,14 +63,11 @@ def copies(neighbours: Mapping[str, Any], twins: Mapping[str, Any], each: int = 
     rows = -(-ends[-1] // columns)
     figure, axes = plt.subplots(figsize=(6.6, 6.6 * rows / columns + 0.7))
     kind = np.searchsorted(ends, np.arange(ends[-1]), side="right")
-    for k, color in enumerate(colors):
-        at = np.flatnonzero(kind == k)
-        alpha = 0.35 if k == len(colors) - 1 else 1
+    handles = []
+    for k, (color, (name, n)) in enumerate(zip(colors, kinds.items(), strict=True)):
+        at, alpha = np.flatnonzero(kind == k), 0.35 if k == len(colors) - 1 else 1
         axes.plot(at % columns, -(at // columns), MARKERS[1], color=color, markersize=8.5, alpha=alpha)
-    handles = [
-        Patch(color=c, alpha=0.35 if c == colors[-1] else 1, label=f"{name}: {n:,}")
-        for c, (name, n) in zip(colors, kinds.items(), strict=True)
-    ]
+        handles.append(Patch(color=color, alpha=alpha, label=f"{name}: {n:,}"))
     axes.legend(handles=handles, fontsize=8, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.02))
     axes.set(xlim=(-0.7, columns - 0.3), ylim=(-rows + 0.3, 0.7))
     axes.set_aspect("equal")
