@@ -20,6 +20,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fer_repro import consistency, metrics, paper, results, sensitivity
+from fer_repro.data.fer2013 import OFFICIAL
 from fer_repro.data.splits import DEFAULT_PROTOCOL, FOLDS, LEAKING
 from fer_repro.recipe import RECIPES
 
@@ -97,7 +98,7 @@ CONFIDENCE = 0.95
 RESAMPLES = 10_000
 VERDICT_RECIPES = ("paper128", "native48")  # the first with enough seeds is used
 REAL = tuple(paper.DATASETS.values())
-FER_IMAGES = {"train": 28709, "val": 3589, "test": 3589}  # Training, PublicTest, PrivateTest
+FER_IMAGES = {part: sum(counts) for part, counts in OFFICIAL.items()}  # Training, PublicTest, PrivateTest
 CK_SEQUENCES, CK_SUBJECTS = 327, consistency.CK_LABELLED_SUBJECTS  # of CK+'s ten test sets together
 
 COLUMNS = (
@@ -173,10 +174,10 @@ def _wrong_split(record: Mapping[str, Any]) -> str | None:
     people = split.get("subjects")
     if people and (shared := set(people["test"]) & (set(people["train"]) | set(people["val"]))):
         return f"{len(shared)} subjects on both sides"
-    if dataset == "fer2013" and (found := tuple(split[k] for k in FER_IMAGES)) != tuple(FER_IMAGES.values()):
-        return f"{', '.join(map(str, found))} images to train, choose and test: FER2013 has " + ", ".join(
-            map(str, FER_IMAGES.values())
-        )
+    if dataset == "fer2013":
+        for part, wanted in FER_IMAGES.items():
+            if split[part] != wanted:
+                return f"{split[part]} {part} images: FER2013 has {wanted}"
     if dataset == "ckplus" and not people:
         return "no list of subjects"
     return None
@@ -626,12 +627,12 @@ def _percent(claim: paper.Claim, e: Evaluation) -> Verdict:
     statement = _statements().loc[claim.id]
     contradiction = _wrong_percent(statement)
     baseline = claim.baseline
-    named = list(dict.fromkeys(s.baseline for s in paper.PERCENT_STATEMENTS if s.dataset == ds))
-    found = e.comparisons(ds, [(b, "proposed") for b in named], paper.METRICS)
+    pairs = percent_pairs(ds)
+    found = e.comparisons(ds, pairs, paper.METRICS)
     if found is None:
         if contradiction:
             return Verdict("inconsistent in the paper", contradiction)
-        return Verdict("not run yet", e.progress(ds, ["proposed", *named]))
+        return Verdict("not run yet", e.progress(ds, ["proposed", *(b for b, _ in pairs)]))
     row = found[(found["baseline"] == baseline) & (found["metric"] == metric)].iloc[0]
     recipe, ours, low, high = (row[k] for k in ("recipe", "difference", "low", "high"))
     if statement["reading"].startswith("relative"):
@@ -648,6 +649,12 @@ def _percent(claim: paper.Claim, e: Evaluation) -> Verdict:
     if contradiction:
         verdict, reason = "inconsistent in the paper", f"{contradiction} Ours: {reason}."
     return Verdict(verdict, reason, ours, low, high, recipe, tuple(e.paths(ds, recipe, "proposed", baseline)))
+
+
+def percent_pairs(ds: str) -> list[tuple[str, str]]:
+    """Return the pairs (baseline, proposed) that the paper's percentages on a data set compare."""
+    named = dict.fromkeys(s.baseline for s in paper.PERCENT_STATEMENTS if s.dataset == ds)
+    return [(baseline, "proposed") for baseline in named]
 
 
 @lru_cache(maxsize=1)

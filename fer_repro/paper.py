@@ -812,7 +812,7 @@ INCONSISTENCIES = (
         "I6",
         "hint",
         "On CK+ most accuracies are not k/n of any test set that suggests itself; on FER2013 the official one fits "
-        "three of Table II and none of Table I, a fifth of all images fits every one",
+        "three of Table II and none of Table I, a fifth of all images, rounded down, fits every one",
         "Tables I, II, III",
         "An average over folds or runs is not k/n of one test set.",
         "granularity",

@@ -494,9 +494,8 @@ class Trainer:
         devices = [self.fabric.device] if self.fabric.device.type == "cuda" else []
         try:
             with torch.random.fork_rng(devices), warnings.catch_warnings():
-                warnings.filterwarnings(
-                    "ignore", "The .grad attribute of a Tensor that is not a leaf"
-                )  # torch's tracer
+                # torch's tracer looks at .grad itself
+                warnings.filterwarnings("ignore", "The .grad attribute of a Tensor that is not a leaf")
                 torch.compiler.cudagraph_mark_step_begin()
                 logits, features = self.module(x)
                 self.fabric.backward(F.cross_entropy(logits.float(), y) + 0 * features.float().sum())
@@ -566,14 +565,13 @@ class Trainer:
 
     @cached_property
     def key(self) -> str:
-        """Return what must be equal for a checkpoint to be taken up again: job, data, device, precision and method."""
+        """Return what must be equal for a checkpoint to be taken up: job, data, device, precision, method and torch."""
         method = hashlib.sha256()
         here = Path(__file__).parent
         for name in METHOD:
             method.update((here / name).read_bytes())
         given: list[Any] = [self.job.record(), self.faces["train"].fingerprint(), str(self.fabric.device.type)]
-        given += [self.fabric.world_size, str(self.fabric._precision.precision), method.hexdigest()]
-        given += [torch.__version__]
+        given += [self.fabric.world_size, str(self.fabric._precision.precision), method.hexdigest(), torch.__version__]
         return hashlib.sha256(json.dumps(given, sort_keys=True).encode()).hexdigest()
 
     def _save(self) -> None:

@@ -125,6 +125,7 @@ figures.show_source(center_loss.center_distance, name="code-center-loss")
 
 # %%
 figures.show_source(center_loss.center_step, name="code-center-step")
+figures.show_source(center_loss.class_sums)
 
 # %% [markdown]
 # The sum over $i$ of $C_j - x_i$ is `count * centers - total`, so no loop is needed. The class that holds the centers

@@ -360,8 +360,8 @@ figures.show(
     lambda: pictures.over_faces({k: list(v) for k, v in pairs.items()}, {k: list(v) for k, v in got.items()}, mouth),
     name="fig-attention-face",
     caption="Attention laid over drawn faces (happiness, surprise, anger, sadness): the lighter a band, the more "
-    "weight it receives; the bars give its size, the dotted line an even share. Below, a frame and bars of its "
-    "colour belong to the covered rows.",
+    "weight it receives; the bars give its size, the dotted line an even share. Below, a frame marks the "
+    "covered rows; what weight they still receive has brown bars.",
     alt=f"Two rows of four drawn faces in horizontal bands of different brightness, each with {side} bars beside it. "
     f"In the second row a grey bar hides the mouth. Weight of rows {mouth[0] + 1} and {mouth[1]}, free and covered: "
     + "; ".join(

@@ -440,7 +440,7 @@ if judged_by := evaluation.recipe_for("FER", paper.TABLE_2):
     )
 
 # %% [markdown]
-# Could these tests have come out for the paper at all? A test that asks for sixteen leads at once, of a point or three
+# Could these tests have come out for the paper at all? A test that asks for so many leads at once, of a point or three
 # each, on some thousand images and three seeds, asks for much. So suppose that the leads in the paper's tables were the
 # truth, let them scatter as ours do, and count what the same tests would show:
 

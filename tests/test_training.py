@@ -521,8 +521,7 @@ def flipped(path: Path) -> bytes:
     content = bytearray(path.read_bytes())
     with zipfile.ZipFile(path) as archive:
         largest = max(archive.infolist(), key=lambda member: member.file_size)
-    start = content.index(path.read_bytes()[largest.header_offset :][:30], largest.header_offset)
-    content[start + 30 + len(largest.filename) + largest.file_size // 2 + 64] ^= 1
+    content[largest.header_offset + 30 + len(largest.filename) + largest.file_size // 2 + 64] ^= 1
     return bytes(content)
 
 
@@ -644,13 +643,18 @@ PLAIN = replace(TINY, dropout=0.0, rotate=0.0, flip=0.0, brightness=0.0, center_
 NO_CHANCE = {**SMALL, "norm": "none"}  # batch norm would see half a mini-batch in each of two processes
 
 
-def test_two_processes_train_the_same_model(tmp_path: Path) -> None:
-    script = tmp_path / "rank.py"
-    script.write_text(RANK.format(tests=str(ROOT / "tests"), root=str(ROOT), folder=str(tmp_path)), encoding="utf-8")
+def launch(program: str, folder: Path) -> None:
+    """Run a program in two processes of PyTorch's launcher, to its good end."""
+    script = folder / "rank.py"
+    script.write_text(program.format(tests=str(ROOT / "tests"), root=str(ROOT), folder=str(folder)), encoding="utf-8")
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(script)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(launcher, capture_output=True, text=True, check=False, env=environment, timeout=240)
     assert done.returncode == 0, done.stderr[-3000:]
+
+
+def test_two_processes_train_the_same_model(tmp_path: Path) -> None:
+    launch(RANK, tmp_path)
     (one, weights), (other, others) = (torch.load(tmp_path / f"rank{r}.pt", weights_only=True) for r in (0, 1))
     assert one["processes"] == 2
     # the ranks hold one network and see one course
@@ -701,12 +705,7 @@ except KeyboardInterrupt:
 
 
 def test_processes_with_a_disk_each_resume_together(tmp_path: Path) -> None:
-    script = tmp_path / "rank.py"
-    script.write_text(APART.format(tests=str(ROOT / "tests"), root=str(ROOT), folder=str(tmp_path)), encoding="utf-8")
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(script)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(launcher, capture_output=True, text=True, check=False, env=environment, timeout=240)
-    assert done.returncode == 0, done.stderr[-3000:]
+    launch(APART, tmp_path)
     assert (tmp_path / "done0").exists() and (tmp_path / "done1").exists()
 
 

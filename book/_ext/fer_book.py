@@ -206,6 +206,8 @@ def link_to_library(app: Sphinx, env: Any, node: nodes.Element, text: nodes.Node
 # ---------------------------------------------------------------------------------------------------------------------
 # How numbers are set
 
+_AS_WRITTEN = (nodes.literal, nodes.literal_block, nodes.math, nodes.math_block, nodes.raw, nodes.comment)
+
 
 class Numbers(SphinxPostTransform):
     """A space that does not break before each "%", whoever wrote or computed it; no break within "5–8"."""
@@ -221,8 +223,6 @@ class Numbers(SphinxPostTransform):
                 if found != text:
                     text.parent.replace(text, nodes.Text(found))
 
-
-_AS_WRITTEN = (nodes.literal, nodes.literal_block, nodes.math, nodes.math_block, nodes.raw, nodes.comment)
 
 # ---------------------------------------------------------------------------------------------------------------------
 # What the run records say, filled in when the pages are built
