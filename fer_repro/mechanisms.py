@@ -520,7 +520,7 @@ MEASUREMENTS = (
         "spread between classes",
         *_EXPRESSION,
         {name: (arm, between_spread) for name, arm in _CENTER.items()},
-        note="Not judged, see center-within.",
+        note="Not judged, for the reason given with the spread within classes.",
     ),
     Measurement(
         "batch-norm",

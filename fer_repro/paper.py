@@ -27,6 +27,7 @@ METRIC_NAMES = {"accuracy": "accuracy", "precision": "precision", "f1": "F1 scor
 METRIC_FIGURES = {"accuracy": "Fig. 5", "precision": "Fig. 6", "f1": "Fig. 7", "recall": "Fig. 8"}
 DATASETS = {"FER": "fer2013", "CK": "ckplus"}  # short name in ids -> name in fer_repro.data
 DATASET_NAMES = {"FER": "FER2013", "CK": "CK+"}
+DATA_NAMES = {name: DATASET_NAMES[short] for short, name in DATASETS.items()}  # name in fer_repro.data -> shown name
 CHAPTERS = {
     "data": "01_data",
     "preprocessing": "02_preprocessing",
@@ -96,6 +97,13 @@ METHOD_LABELS = {
     "cnn-bilstm": "CNN-BiLSTM",
     "acnn-lstm": "ACNN-LSTM",
     "proposed": "Proposed Method",
+}
+METHOD_NAMES = {  # every method, as this book's own tables name it
+    **METHOD_LABELS,
+    "proposed": "proposed method",
+    "no_feature_extraction": "no feature extraction",
+    "no_attention": "no attention",
+    "no_reconstruction": "no reconstruction",
 }
 
 # --------------------------------------------------------------------------------------------------------------------

@@ -361,6 +361,7 @@ class Trainer:
         self.best: dict[str, Any] = {"epoch": 0, "val_accuracy": -1.0, "val_loss": math.inf, "model": None}
         self.seen, self.train_seconds, self.seconds, self.peak = 0, 0.0, 0.0, 0
         self.started, self.provenance = _now(), results.provenance()
+        self.continued: list[dict[str, Any]] = []  # by what other code, versions or machine
         _ = self.key  # of the source as it is now, whatever is edited while this runs
 
     # ---- the course of a run -----------------------------------------------------------------------------------------
@@ -590,6 +591,7 @@ class Trainer:
             "counts": (self.seen, self.train_seconds, self.seconds, max(self.peak, peak_memory())),
             "started": self.started,
             "provenance": self.provenance,
+            "continued": self.continued,
         }
         save_atomically(state, self.folder / "last.pt")
 
@@ -603,7 +605,9 @@ class Trainer:
             return False
         self.model.load_state_dict(state["model"])
         self.curves, self.best = state["curves"], state["best"]
-        self.started, self.provenance = state["started"], state["provenance"]
+        began = [state["provenance"], *state["continued"]]
+        self.continued = began[1:] if self.provenance == began[-1] else [*began[1:], self.provenance]
+        self.started, self.provenance = state["started"], began[0]
         self.seen, self.train_seconds, self.seconds, self.peak = state["counts"]
         self.loaded = state
         return True
@@ -664,6 +668,7 @@ class Trainer:
                 "limit": self.job.limit,
             },
             **self.provenance,
+            **({"continued": self.continued} if self.continued else {}),
             "started": self.started,
             "finished": _now(),
             "curves": [{k: round(v, 6) if isinstance(v, float) else v for k, v in row.items()} for row in self.curves],

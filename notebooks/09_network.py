@@ -213,10 +213,7 @@ figures.say(
 figures.show_source(baselines.RecurrentBaseline.forward, fold=True)
 
 # %%
-labels = {
-    n: paper.METHOD_LABELS.get(n, n) if n in baselines.BASELINES else n.replace("_", " ").replace("extraction", "extr.")
-    for n in NAMES
-}
+labels = {n: paper.METHOD_NAMES[n].replace("extraction", "extr.").replace(" method", "") for n in NAMES}
 columns = ["CNN", "LSTM", "attention", "LDA (fixed)", "reconstruction, head", "softmax or SVM"]
 counts = {s: {labels[n]: pictures.module_parameters(build(n, 7, s)) for n in NAMES} for s in (48, 128)}
 held = {s: pd.DataFrame(c).T.reindex(columns=columns).fillna(0) / 1e3 for s, c in counts.items()}

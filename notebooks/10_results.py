@@ -224,7 +224,7 @@ counted = pd.DataFrame(
     {
         "data": paper.DATASET_NAMES[ds],
         "recipe": name,
-        "model": model,
+        "model": paper.METHOD_NAMES[model],
         "seeds": len(r.seeds),
         "accuracy": evaluation.worded(ds, name, model, "accuracy"),
         "without twins": evaluation.worded_without_twins(ds, name, model),
@@ -264,6 +264,7 @@ if len(overview):
         )
         .reset_index()
         .assign(accuracy=lambda t: 100 * t["accuracy"], hours=lambda t: t["hours"] / 3600)
+        .replace({"dataset": paper.DATA_NAMES, "model": paper.METHOD_NAMES})
     )
     figures.table(
         everything,
@@ -401,7 +402,10 @@ def show_comparisons(ds, pairs, measures, name, what):
     figures.table(
         pd.DataFrame(
             {
-                "claimed": [f"{r.model} above {r.baseline}" for r in compared.itertuples()],
+                "claimed": [
+                    f"{paper.METHOD_NAMES[r.model]} above {paper.METHOD_NAMES[r.baseline]}"
+                    for r in compared.itertuples()
+                ],
                 "measure": compared["metric"],
                 "difference": [f"{r.difference:+.2f} ({r.low:+.2f} to {r.high:+.2f})" for r in compared.itertuples()],
                 "p": compared["p"],

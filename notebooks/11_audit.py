@@ -128,7 +128,7 @@ figures.say(
 # %%
 figures.table(
     ablation[["dataset", "cnn_bilstm", "ablation", "rate", "gap"]]
-    .replace({"dataset": paper.DATASET_NAMES})
+    .replace({"dataset": paper.DATASET_NAMES, "ablation": paper.METHOD_NAMES})
     .rename(columns={"cnn_bilstm": "CNN-BiLSTM", "ablation": "network of Table I", "rate": "its rate"}),
     name="tab-audit-ablation",
     caption="CNN-BiLSTM (Tables II, III) has neither module; Table I's networks lack one. Percent, and the gap in "
@@ -285,11 +285,14 @@ figures.show(
 )
 
 # %%
+shown = {
+    "dataset": paper.DATASET_NAMES,
+    "metric": paper.METRIC_NAMES,
+    **dict.fromkeys(("baseline", "row"), paper.METHOD_NAMES),
+}
 figures.tip(
     figures.numbered_table(
-        statements[["dataset", "metric", "baseline", "printed", "points", "relative", "reading"]].replace(
-            {"dataset": paper.DATASET_NAMES}
-        ),
+        statements[["dataset", "metric", "baseline", "printed", "points", "relative", "reading"]].replace(shown),
         name="tab-audit-percent-all",
         caption="All statements: what the text prints, the difference in points, and in percent of the baseline's.",
         formats=dict.fromkeys(("points", "relative"), "{:.2f}"),
@@ -302,9 +305,9 @@ figures.tip(
 # %%
 odd = statements[~statements["reading"].str.startswith("points")]
 figures.table(
-    odd[["dataset", "metric", "baseline", "printed", "points", "relative", "relative_to_ours", "reading"]].rename(
-        columns={"relative_to_ours": "relative to ours"}
-    ),
+    odd[["dataset", "metric", "baseline", "printed", "points", "relative", "relative_to_ours", "reading"]]
+    .replace(shown)
+    .rename(columns={"relative_to_ours": "relative to ours"}),
     name="tab-audit-percent",
     caption="The statements that are not differences in points. “Relative” is in percent of the baseline's value, "
     "“relative "
@@ -332,9 +335,9 @@ figures.say(
 # %%
 mixed = statements[statements["row"] != statements["baseline"]]
 figures.table(
-    mixed[["metric", "baseline", "row", "printed", "points", "reading"]].rename(
-        columns={"baseline": "in the text", "row": "in the table"}
-    ),
+    mixed[["metric", "baseline", "row", "printed", "points", "reading"]]
+    .replace(shown)
+    .rename(columns={"baseline": "in the text", "row": "in the table"}),
     name="tab-audit-svm",
     caption="What the text says of DSCNN-LSTM on CK+, and the difference to the row CNN-SVM of Table III, points.",
     formats={"points": "{:.2f}"},

@@ -485,7 +485,7 @@ leaks = hazards.leak_in_records(results.load_all(dataset="ckplus"))
 both = leaks.groupby("model")["leaks"].nunique() if len(leaks) else pd.Series(dtype=int)
 if len(leaks):
     figures.table(
-        leaks.replace({"leaks": {True: "leaks", False: ""}}),
+        leaks.replace({"leaks": {True: "leaks", False: ""}, "model": paper.METHOD_NAMES}),
         name="tab-hazard-records",
         caption="Our runs on CK+, frame by frame, all folds and seeds together; 95 % intervals, people drawn whole.",
         formats=dict.fromkeys(("accuracy", "low", "high"), "{:.1%}"),
@@ -497,7 +497,7 @@ if len(sizes):
             difference=[
                 f"{100 * r.difference:+.1f} ({100 * r.low:+.1f} to {100 * r.high:+.1f})" for r in sizes.itertuples()
             ]
-        )[["model", "recipe", "frames", "subjects", "difference"]],
+        )[["model", "recipe", "frames", "subjects", "difference"]].replace({"model": paper.METHOD_NAMES}),
         name="tab-hazard-leak-size",
         caption="What the leak is worth: accuracy of frames on the random split and with people apart, and the "
         "difference in points with its 95 % interval, people drawn whole.",

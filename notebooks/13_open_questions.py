@@ -280,7 +280,7 @@ if len(compared):
         pd.DataFrame(
             {
                 "data": compared["dataset"].map(paper.DATASET_NAMES),
-                "model": compared["model"],
+                "model": compared["model"].map(paper.METHOD_NAMES),
                 "seeds": compared["seeds"],
                 "48×48": compared["small"],
                 "128×128": compared["large"],
@@ -310,7 +310,8 @@ if len(compared):
             + "; ".join(
                 f"{paper.DATASET_NAMES[ds]}: "
                 + ", ".join(
-                    f"`{row.model}`" + (" (one pair of runs)" if row.seeds == 1 else "") for row in rows.itertuples()
+                    paper.METHOD_NAMES[row.model] + (" (one pair of runs)" if row.seeds == 1 else "")
+                    for row in rows.itertuples()
                 )
                 for ds, rows in found.groupby("dataset", sort=False)
             )
@@ -648,7 +649,9 @@ votes = pd.DataFrame(
     [(r["model"], r["protocol"], r["test"]["f1"], r["sequences"]["f1"]) for r in films],
     columns=["model", "protocol", "frame-based F1", "event-based F1"],
 )
-votes.groupby(["model", "protocol"]).mean().map("{:.1%}".format) if len(votes) else "not run yet"
+votes.replace({"model": paper.METHOD_NAMES}).groupby(["model", "protocol"]).mean().map("{:.1%}".format) if len(
+    votes
+) else "not run yet"
 
 # %% [markdown]
 # ## If the authors read this

@@ -131,7 +131,7 @@ def show(name, caption, alt):
         figures.say(f"*{name}: not measured yet; `python -m fer_repro.mechanisms --only {name}` does it.*")
         return
     record = records[name]
-    said = f" {record['note']}" if record["note"] else ""
+    said = f" {planned[name].note}" if planned[name].note else ""
     figures.show(lambda: pictures.curves(record), name=f"fig-mech-{name}", caption=caption + said, alt=alt)
 
 

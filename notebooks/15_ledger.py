@@ -156,7 +156,10 @@ for ds in paper.DATASETS:
     compared = evaluation.comparisons(ds, claims.percent_pairs(ds), paper.METRICS)
     if compared is not None:
         alone = compared[(compared["low"] > 0) & ~compared["better"]]
-        hang += [f"{paper.DATASET_NAMES[ds]}, {r.metric} against {r.baseline}" for r in alone.itertuples()]
+        hang += [
+            f"{paper.DATASET_NAMES[ds]}, {paper.METRIC_NAMES[r.metric]} against {paper.METHOD_NAMES[r.baseline]}"
+            for r in alone.itertuples()
+        ]
 figures.say(
     f"Leads whose interval excludes zero and that Holm's correction takes away: {', '.join(hang) or 'none'}. "
     + ("No verdict on a percentage hangs on that change." if not hang else "Their verdicts hang on that change.")

@@ -328,7 +328,7 @@ if len(effect):
             difference=[
                 f"{100 * r.difference:+.1f} ({100 * r.low:+.1f} to {100 * r.high:+.1f})" for r in effect.itertuples()
             ],
-        )[["data", "model", "seeds", "mixed", "float32", "difference", "p"]],
+        )[["data", "model", "seeds", "mixed", "float32", "difference", "p"]].replace({"model": paper.METHOD_NAMES}),
         name="tab-speed-bf16",
         caption="Mean accuracy over seeds in mixed bfloat16 and in float32, the difference in points with its 95 % "
         "interval, and a p-value: McNemar's on FER2013's PrivateTest, the bootstrap's over subjects on CK+'s "

@@ -556,6 +556,17 @@ def test_bfloat16_is_taken_on_gpus_that_have_it_and_not_where_it_is_imitated(mon
         assert training.automatic_precision("cuda") == ("bf16-mixed" if native else "16-mixed")
 
 
+def test_a_run_continued_elsewhere_names_where_it_began_and_where_it_went_on(
+    undisturbed: results.Record, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupted(tmp_path, monkeypatch)
+    here, elsewhere = results.provenance(), {**results.provenance(), "machine": {"cpu": "another"}}
+    monkeypatch.setattr(results, "provenance", lambda: elsewhere)
+    record = run(tmp_path)
+    assert (record["machine"], record["continued"]) == (here["machine"], [elsewhere])
+    assert "continued" not in undisturbed
+
+
 def test_resuming_can_be_declined(undisturbed: results.Record, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     interrupted(tmp_path, monkeypatch)
     monkeypatch.setattr(training.Trainer, "resume", lambda _: pytest.fail("was declined"))
