@@ -8,7 +8,7 @@ None has center loss, LDA or reconstruction, which the paper counts as its own.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fer_repro.bilstm import BiLSTM, serialise
-from fer_repro.cnn import SevenLayerCNN
+from fer_repro.cnn import POOL_AFTER, SevenLayerCNN
 from fer_repro.densenet import FullyConnected
 from fer_repro.lda import FittedOnce
 
@@ -35,6 +35,8 @@ class RecurrentBaseline(nn.Module):
     spatial_attention : bool
         Weigh the places of the feature map before the LSTM, a softmax over places from a 1x1 convolution: ACNN, after
         the attention-based CNN the paper cites as [9] (Q17).
+    pool_after
+        Q5, as in the proposed network, see :class:`fer_repro.cnn.SevenLayerCNN`.
     """
 
     stages = 2
@@ -48,13 +50,14 @@ class RecurrentBaseline(nn.Module):
         bidirectional: bool = False,
         separable: bool = False,
         spatial_attention: bool = False,
+        pool_after: Sequence[int] = POOL_AFTER,
         hidden: int = 128,
         num_features: int = 64,
-        dropout: float = 0.3,
+        dropout: float = 0.2,
         fast: bool = True,
     ) -> None:
         super().__init__()
-        self.cnn = SevenLayerCNN(separable=separable, fast=fast)
+        self.cnn = SevenLayerCNN(pool_after, separable=separable, fast=fast)
         side, channels = self.cnn.output_size(size), self.cnn.channels
         self.place = nn.Conv2d(channels, 1, 1) if spatial_attention else None
         self.lstm = BiLSTM(channels * side, hidden, bidirectional=bidirectional)
@@ -159,7 +162,7 @@ class SupportVectorBaseline(FittedOnce):
         *,
         C: float = 0.01,
         num_features: int = 64,
-        dropout: float = 0.3,
+        dropout: float = 0.2,
         fast: bool = True,
     ) -> None:
         super().__init__()

@@ -81,7 +81,7 @@ class ProposedNetwork(nn.Module):
         padding: str = "same",
         norm: str = "before",
         num_features: int = 64,
-        dropout: float = 0.3,
+        dropout: float = 0.2,
         fast: bool = True,
     ) -> None:
         super().__init__()

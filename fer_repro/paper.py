@@ -702,7 +702,7 @@ QUESTIONS = (
         "network",
         "optimiser, learning rate, epochs, batch size (“2 to 2^n”), initialisation, dropout, seeds, stopping",
         "recipe.RECIPES",
-        "network.ProposedNetwork:dropout",
+        "recipe.Recipe:dropout",
     ),
     _question(
         12,

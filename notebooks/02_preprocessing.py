@@ -633,8 +633,8 @@ figures.show_source(augmentation.augment, name="code-augment")
 
 # %% [markdown]
 # Brightness must come *after* Eq. 1. Before it, {eq}`eq-gcn-invariance` takes every change of brightness and contrast
-# back. The check: what the network gets to see of a shift by 25 grey levels, made before, and of a shift by 0.2
-# standard deviations, made after.
+# back. The check: what the network gets to see of contrast × 1.2 and 25 grey levels more, made before, and of a shift
+# by up to 0.2 standard deviations, made after.
 
 # %%
 device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)

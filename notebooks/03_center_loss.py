@@ -446,8 +446,8 @@ figures.show(
     lambda: pictures.sweep(swept),
     name="fig-center-lambda",
     caption="What the weight λ of the center loss does when only the last layers learn: three seeds each (dots; the "
-    "line joins their means), held-out faces. The spread falls over orders of magnitude (left, logarithmic) and "
-    "takes the scale of everything with it; the scale-free ratio and the accuracy move much less.",
+    "line joins their means), held-out faces. The spread falls by more than one order of magnitude (left, "
+    "logarithmic) and takes the scale of everything with it; the scale-free ratio and the accuracy move much less.",
     alt=f"Three charts over λ from 0 to {weights[-1]:g}. Left, the spread within classes falls steeply. In the middle "
     "the ratio and on the right the accuracy change by little more than the dots of one λ differ.",
 )
@@ -513,8 +513,9 @@ figures.say(
 #   by $m$. `reduction="sum"` is the second term to the letter, and wants the softmax loss summed as well.
 #
 # Q4: $x_i$ is the input of the last linear layer
-# : Eq. 4 says so: it is what $W$ is multiplied with. In the first stage of training these are the attended features,
-#   in the second the reconstructed ones, and each stage begins with new centers at the origin.
+# : Eq. 4 says so: it is what $W$ is multiplied with. Training has two stages, before and after LDA is fitted
+#   ({ref}`chap-network`): in the first these are the attended features, in the second the reconstructed ones, and each
+#   stage begins with new centers at the origin.
 #
 # Several processes gather their features before Eq. 3, so that the centers move once a mini-batch whatever the number
 # of machines.
@@ -598,7 +599,7 @@ ended
 # :label: ex-center-rare
 #
 # In FER2013 some one in sixty-six images shows disgust, so that a mini-batch of 128 holds about two. How many
-# mini-batches does its center need to come within 10 % of the way to its mean, starting from the origin, with
+# mini-batches does its center need, starting from the origin, until only a tenth of the way to its mean is left, with
 # $\alpha = 0.5$? How many does a class with 32 images a mini-batch need?
 # ```
 #

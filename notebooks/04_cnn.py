@@ -358,7 +358,8 @@ slope, offset = tones["as decided"]
 knees = -offset / np.where(slope == 0, 1, slope)
 figures.say(
     f"{(slope >= 0).sum()} of the curves rise and {(slope < 0).sum()} fall; their knees lie within "
-    f"{np.abs(knees).max():.2f} standard deviations of the mean. Counted by their spectrum, the 32 maps are "
+    f"{np.abs(knees).max():.2f} standard deviations of the mean. Counted by their spectrum (e to "
+    "the entropy of their correlation matrix's eigenvalues, as shares; copies count once), the 32 maps are "
     f"{distinct['as decided']:.1f} independent ones (without batch normalisation: {distinct['no batch norm']:.1f})."
 )
 
@@ -569,11 +570,11 @@ figures.say(
 # | "each layer" | the convolutions here and in the dense block, and the layer before the softmax's | see below |
 #
 # The last line is a deviation from Sec. III-F to the letter. *After* the BiLSTM, the attention, the LDA and the linear
-# layer that stands in for LDA in the first stage, we have no batch norm. The first two need no help with their scale:
-# an LSTM's output lies between −1 and 1, and attention averages it. LDA's is brought to unit variance once, when it is
-# fitted. Logits are left free to grow. *Otherwise:* a norm behind the BiLSTM would make the states
-# of one face depend on the others in its mini-batch during training, and one behind LDA would let what was fitted drift
-# with the batches. What that does to accuracy is not measured; there is no option for it.
+# layer that stands in for LDA until it is fitted ({ref}`chap-network`), we have no batch norm. The first two need no
+# help with their scale: an LSTM's output lies between −1 and 1, and attention averages it. LDA's is brought to unit
+# variance once, when it is fitted. Logits are left free to grow. *Otherwise:* a norm behind the BiLSTM would make the
+# states of one face depend on the others in its mini-batch during training, and one behind LDA would let what was
+# fitted drift with the batches. What that does to accuracy is not measured; there is no option for it.
 
 # %%
 readings = {

@@ -488,7 +488,8 @@ figures.table(
     name="tab-bilstm-readings",
     caption="Readings of Q6 and Q7 on the same fixed feature maps (the last row is the CNN's own linear layer, trained "
     f"with it): one seed, {len(y_held)} held-out images (about "
-    f"±{margin:.0f} points of chance for a single accuracy), an illustration. Parameters are the recurrence's.",
+    f"±{margin:.0f} points of chance for a single accuracy), an illustration. Parameters are the recurrence's: "
+    "one way, the LSTM has twice the units, so that every reading hands on as many numbers a step.",
     formats={"parameters": "{:,.0f}", "held-out accuracy, %": "{:.1f}"},
 )
 
@@ -590,7 +591,8 @@ figures.say(
 # ````{exercise} ★ Turn the sequence, swap the directions
 # :label: ex-bilstm-mirror
 #
-# Turn the sequence around. Which outputs of a BiLSTM with swapped directions are the old ones, and where?
+# Turn the sequence around, and exchange the weights of the two directions. Which of the old outputs come back, and
+# where?
 # ````
 #
 # ````{solution-start} ex-bilstm-mirror
@@ -688,7 +690,7 @@ assert difference < 1e-5
 # :label: ex-bilstm-order
 #
 # In {numref}`tab-bilstm-readings` every network was *trained* on its order. Take the one trained on rows in their
-# order, and show it faces whose rows are shuffled. What do the two experiments together say about "time"?
+# order, and show it maps whose rows are shuffled. What do the two experiments together say about "time"?
 # ````
 #
 # ````{solution-start} ex-bilstm-order

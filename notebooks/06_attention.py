@@ -549,7 +549,7 @@ if record:
 # $1/T$ each, whatever the query; $a$ is the plain mean of the values.
 # :::
 #
-# :::{admonition} 2. Two rows of the sequence are exchanged, keys and values together. How do weights and $a$ change?
+# :::{admonition} 2. For one query, two rows of keys and values are exchanged. How do weights and $a$ change?
 # :class: dropdown
 # The two weights are exchanged, $a$ stays: attention does not know the order. (The BiLSTM before it does.)
 # :::
@@ -619,8 +619,8 @@ safe.round(3)
 # ````{exercise} ★★ A way around
 # :label: ex-attention-residual
 #
-# Add the BiLSTM's output back to the attended one (a residual connection). How much of the differences between rows
-# is left then, untrained? And how much without?
+# Add the BiLSTM's output back to the attended one (a residual connection), in the network trained above and without
+# training again. How much of the differences between rows is left with it, and how much without?
 # ````
 #
 # ````{solution-start} ex-attention-residual
@@ -636,11 +636,11 @@ def contrast(x):
     return (x.std(1).mean() / x.std((0, 1)).mean()).item()
 
 
-for name, x in {"BiLSTM": hidden, "attended": attended, "attended + BiLSTM": attended + hidden}.items():
-    print(f"{name}: {contrast(x):.2f}")
+kept = {name: contrast(x) / contrast(hidden) for name, x in {"with": attended + hidden, "without": attended}.items()}
+print(", ".join(f"{share:.0%} {name}" for name, share in kept.items()))
 
 # %% [markdown]
-# The sum keeps most of it. The paper names no such connection, so the network of this book has none.
+# The sum keeps more of it. The paper names no such connection, so the network of this book has none.
 #
 # ````{solution-end}
 # ````
@@ -669,9 +669,20 @@ for grey in (0, 128, 255):
     print(f"bar of grey level {grey}: weight of the covered rows {changes[grey]:+.1%}")
 
 # %% [markdown]
-# Only the grey bar was in training. What was learned need not hold for other occluders: a black or white bar brings
-# edges of its own, and Eq. 1 lets it change the contrast of the whole face.
-#
+# Only the grey bar was in training. A bar of another tone brings edges of its own, and Eq. 1 lets it change the
+# contrast of the whole face: what was learned need not carry over.
+
+# %% tags=["remove-input"]
+figures.say(
+    "Here rows under the white bar get "
+    + (
+        "**more** weight than uncovered: what was learned is a tone, and not “covered”."
+        if changes[255] > 0
+        else f"{-changes[255]:.0%} less weight, under the grey one {-changes[128]:.0%} less."
+    )
+)
+
+# %% [markdown]
 # ````{solution-end}
 # ````
 

@@ -407,7 +407,8 @@ figures.show(
 # ### Less redundancy? (C-DENSE)
 #
 # Redundant maps say the same thing. Two measures on the block's output for held-out faces: the mean absolute
-# correlation between maps, and how many independent maps there are, counted by their spectrum.
+# correlation between maps, and how many independent maps there are, counted by their spectrum: e to the entropy of
+# their correlation matrix's eigenvalues, taken as shares, so that copies count once.
 
 
 # %%

@@ -309,8 +309,10 @@ shown = list(dict.fromkeys(shown))
 figures.table(
     pd.DataFrame({"": shown, **{name: [str(getattr(r, n)) for n in shown] for name, r in RECIPES.items()}}),
     name="tab-network-recipes",
-    caption="The three recipes: where they differ, and the settings that matter most. `quick` is for drawn faces and "
-    "can never give a verdict.",
+    caption="The three recipes: where they differ, and the settings that matter most, under their names in "
+    "`Recipe`, where each has its meaning: `epochs` before and after LDA is fitted, `small_epochs` the same on CK+, "
+    "`second_peak` the second stage's learning rate as a share of the first's. `quick` is for drawn faces and can "
+    "never give a verdict.",
 )
 
 # %% [markdown]
@@ -537,33 +539,46 @@ units, 4 * units * (d + units + 2), target
 # ```{exercise} ★★★ The ablation that Table I leaves out
 # :label: ex-network-lda
 #
-# Build the network without LDA: what should stand in? Write the least change, check that it trains in one stage, and
-# say what a comparison with the proposed network would measure.
+# Build the network without LDA: what should stand in? Write the least change, check that the gradient reaches it in
+# one stage, and say what a comparison with the proposed network would measure.
 # ```
 #
 # ```{solution-start} ex-network-lda
 # :class: dropdown
 # ```
 #
-# A *learned* projection of the same shape is the closest stand-in: the same number of directions, found by gradient
-# descent instead of the eigenproblem. Then the comparison measures the *criterion*, not the narrowing. (Leaving the
-# narrowing out as well would also change the reconstruction's size.)
+# A *learned* projection of the same shape is the closest stand-in: as many directions for each row of the sequence,
+# found by gradient descent instead of the eigenproblem. Then the comparison measures the *criterion*, not the
+# narrowing. (Leaving the narrowing out as well would also change the reconstruction's size.)
+
 
 # %% tags=["show-input"]
+class Learned(torch.nn.Module):
+    ready = True  # so that forward never takes the warm-up head
+
+    def __init__(self, steps, width, directions):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.randn(steps, width, directions) / width**0.5)
+        self.offset = torch.nn.Parameter(torch.zeros(steps, directions))
+
+    def forward(self, x):
+        return torch.einsum("btd,tdk->btk", x, self.weight) + self.offset
+
+
 learned = build("proposed", 7, 48)
-learned.lda = torch.nn.Sequential(torch.nn.Linear(256, 6))
-learned.lda.ready = True  # so that forward never takes the warm-up head
+fixed, learned.lda = learned.lda, Learned(*learned.lda.weight.shape)
+assert sum(p.numel() for p in learned.lda.parameters()) == fixed.weight.numel() + fixed.offset.numel()
 scores, found = learned(torch.randn(4, 1, 48, 48))
 torch.nn.functional.cross_entropy(scores, torch.arange(4)).backward()
 assert found["projected"].shape == (4, 6, 6, 1)
-assert learned.lda[0].weight.grad.abs().max() > 0
+assert learned.lda.weight.grad.abs().max() > 0
 assert learned.warmup[1].weight.grad is None
 tuple(found["projected"].shape)
 
 # %% [markdown]
-# Trained in one stage of as many epochs, it answers what the closed form is worth. This book has no such run: the
-# chapter on {ref}`mechanisms <chap-mechanisms>` asks what a linear classifier finds in given features before and after
-# LDA, which is less.
+# Trained in one stage of as many epochs as the two have together, it answers what the closed form is worth. This book
+# has no such run: the chapter on {ref}`mechanisms <chap-mechanisms>` asks what a linear classifier finds in given
+# features before and after LDA, which is less.
 #
 # ```{solution-end}
 # ```

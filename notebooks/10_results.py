@@ -379,8 +379,9 @@ show_marks("CK")
 # Two methods are compared on the same test images. On FER2013, McNemar's test {cite:p}`mcnemar1947note` asks whether
 # one is right where the other is wrong more often than chance allows. On CK+, where images of one person are not
 # independent, whole people are resampled instead. Precision, recall and F1 are beyond McNemar's test; theirs is the
-# bootstrap's p-value on both. Over several seeds McNemar's is twice their mean, and where the bootstrap's is larger,
-# that counts: an interval may miss zero and the test still not pass. Holm's correction {cite:p}`holm1979simple` keeps
+# bootstrap's p-value on both. McNemar's test is made for each seed; twice the mean of its p-values is a valid p-value
+# for all seeds together. Where the bootstrap's is larger, the larger one counts: an interval may miss zero and the test
+# still not pass. Holm's correction {cite:p}`holm1979simple` keeps
 # many comparisons honest. A difference that does not pass is not called better.
 
 
@@ -506,7 +507,7 @@ figures.table(
 far = reporting.distances(evaluation)
 if len(far):
     figures.table(
-        far.assign(dataset=far["dataset"].map(paper.DATASET_NAMES)),
+        far.replace({"dataset": paper.DATASET_NAMES, "model": paper.METHOD_NAMES}),
         name="tab-results-distances",
         caption="Each accuracy that the paper prints beside ours, %, and the distance in points, for every method with "
         f"a complete run. With fewer than {claims.MINIMUM_SEEDS} seeds a row is a first look and no verdict.",
@@ -517,7 +518,8 @@ if len(far):
         figures.say(
             f"On {paper.DATASET_NAMES[ds]}, the paper is above ours in {(rows['distance'] > 0).sum()} of {len(rows)} "
             f"rows, of {rows['model'].nunique()} method(s); the distance goes from {near['distance']:+.1f} points "
-            f"(`{near['model']}`, Table {near['table']}) to {wide['distance']:+.1f} (`{wide['model']}`, Table "
+            f"({paper.METHOD_NAMES[near['model']]}, Table {near['table']}) to {wide['distance']:+.1f} "
+            f"({paper.METHOD_NAMES[wide['model']]}, Table "
             f"{wide['table']})."
         )
 else:
@@ -569,9 +571,8 @@ for (ds, name, model), runs_of in evaluation.runs.items():
 # better. With the two close together, it has not learnt what it could, and longer training might help.
 
 # %% tags=["remove-input"]
-named = {long: paper.DATASET_NAMES[ds] for ds, long in paper.DATASETS.items()}
 gaps = reporting.generalisation(records)
-gaps["dataset"] = gaps["dataset"].map(named)
+gaps = gaps.replace({"dataset": paper.DATA_NAMES, "model": paper.METHOD_NAMES})
 if len(gaps):
     figures.table(
         gaps,
@@ -724,5 +725,5 @@ print(f"{both.deployed_parameters():,} parameters; train it with --model no_atte
 # ```console
 # $ fer-repro book --profile quick --only 10_results
 # $ fer-repro train --dataset fer2013 --data-dir faces --recipe native48 --seed 0 --results mine
-# $ fer-repro sweep plans/fer2013-native48.toml --data-dir faces --jobs 2
+# $ fer-repro sweep plans/fer2013-native48.toml --data-dir faces --jobs 2 --results mine
 # ```

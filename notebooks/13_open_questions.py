@@ -717,13 +717,13 @@ def p_value(n, point=0.01, disagreeing=0.15):
     return metrics.mcnemar(true, a, b)
 
 
-needed = {n: round(p_value(n), 3) for n in (630, 3589, 6000, 10_000)}
-assert needed[630] > 0.05 > needed[10_000]
+needed = {n: round(p_value(n), 3) for n in (630, 3589, 5900, 5950, 10_000)}
+assert needed[5900] > 0.05 > needed[5950]
 needed
 
 # %% [markdown]
-# 630 drawn faces are far too few for a point, and FER2013's 3,589 still too few. It takes several seeds and larger
-# moves.
+# About 5,900: roughly $1.96^2 \cdot 0.15 / 0.01^2 = 5{,}760$, and a little more for the exact test. 630 drawn faces are
+# far too few for a point, and FER2013's 3,589 still too few. It takes several seeds and larger moves.
 #
 # ```{solution-end}
 # ```
@@ -747,7 +747,9 @@ f"synthetic/quick/{mine.model}--{mine.variant}/official-seed0.json"
 
 # %% [markdown]
 # The plan has the block `datasets = ["synthetic"]`, `recipe = "quick"`, `models = ["proposed"]`, `seeds = [0]`,
-# `options = { merge = "equation" }`; afterwards `sensitivity.compare(records, [mine])` has its row.
+# `options = { merge = "equation" }`; after `fer-repro sweep PLAN --results mine`,
+# `sensitivity.compare(results.load_all("mine"), [mine])` has its row, if `mine` holds the default's record as well:
+# give the plan a second block without `options`.
 #
 # ```{solution-end}
 # ```
@@ -756,7 +758,7 @@ f"synthetic/quick/{mine.model}--{mine.variant}/official-seed0.json"
 # ```{exercise} ★★★ False alarms
 # :label: ex-questions-alarms
 #
-# Simulate 24 readings that change nothing: each alters 15 % of the predictions at random, half of them for the better.
+# Simulate 24 readings that change nothing: each alters 15 % of 630 predictions at random, half of them for the better.
 # In how many of 200 such plots is at least one bar filled, without and with Holm's correction?
 # ```
 #
@@ -782,6 +784,6 @@ alarms
 #
 # ```console
 # $ fer-repro book --only 13_open_questions
-# $ fer-repro sweep plans/sensitivity-quick.toml       # about half an hour on one core
-# $ fer-repro sweep plans/sensitivity-native48.toml --data-dir DIR
+# $ fer-repro sweep plans/sensitivity-quick.toml --results mine       # about half an hour on one core
+# $ fer-repro sweep plans/sensitivity-native48.toml --data-dir faces --results mine
 # ```

@@ -668,8 +668,8 @@ if len(apart):
         ),
         name="tab-mech-real",
         caption="FER2013 at 48×48, PrivateTest: accuracy of the proposed network, and of the same network with one "
-        "part taken out; the difference in points with its 95 % interval over images, and McNemar's p-value after "
-        "Holm's correction. With one seed, a difference is between two runs.",
+        "part taken out; the difference, without minus with, in points with its 95 % interval over images, and "
+        "McNemar's p-value after Holm's correction. With one seed, a difference is between two runs.",
         formats={"with": "{:.1%}", "without": "{:.1%}", "p, corrected": figures.p_value},
     )
 else:
@@ -760,8 +760,8 @@ print({k: round(v, 2) for k, v in three.items()}, {k: round(v, 2) for k, v in si
 # ```{exercise} ★★ A large λ is no switch
 # :label: ex-mech-lambda
 #
-# Show that Eq. 1 with $\lambda = 10^{12}$ and $s = 64\cdot$… (which $s$?) leaves contrast as it is, and still undoes
-# brightness.
+# Show that Eq. 1 with $\lambda = 10^{12}$ leaves contrast as it is, and still undoes brightness. Which $s$ makes 64
+# grey levels one unit, as the fixed scale does that stands in for Eq. 1 on this page?
 # ```
 #
 # ```{solution-start} ex-mech-lambda

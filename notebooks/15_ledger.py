@@ -93,7 +93,14 @@ figures.show_source(claims.Tolerance)
 # %%
 figures.table(
     pd.DataFrame(
-        [{"for": name, "points": t.points, "because": t.reason} for name, t in claims.TOLERANCES.items()]
+        [
+            {
+                "for": {"percent": "a percentage of the text"}.get(name, paper.DATASET_NAMES.get(name, name)),
+                "points": t.points,
+                "because": t.reason,
+            }
+            for name, t in claims.TOLERANCES.items()
+        ]
         + [{"for": "significance", "points": None, "because": f"p < {claims.SIGNIFICANCE} after Holm's correction"}]
     ),
     name="tab-ledger-tolerances",
@@ -112,8 +119,8 @@ if spreads:
     figures.say(
         f"The reasons were given beforehand. Measured since: over {len(spreads)} methods, data and sizes with "
         f"{claims.MINIMUM_SEEDS} seeds, the standard deviation of accuracy over seeds is "
-        f"{np.median([row[3] for row in spreads]):.2f} points in the median and {widest[3]:.2f} at most (`{widest[2]}` "
-        f"on {widest[0]}). The tolerances stay as they were."
+        f"{np.median([row[3] for row in spreads]):.2f} points in the median and {widest[3]:.2f} at most ("
+        f"{paper.METHOD_NAMES[widest[2]]} on {widest[0]}). The tolerances stay as they were."
     )
 
 # %% [markdown]
@@ -209,14 +216,15 @@ for number, metric in zip((5, 6, 7, 8), paper.METRICS, strict=True):
 # reversed. Few methods have few orders: of four, even the very same one is one of 24, and p is never below 0.08.
 
 # %%
+names = {"dataset": paper.DATASET_NAMES | paper.DATA_NAMES, "metric": paper.METRIC_NAMES, "model": paper.METHOD_NAMES}
 ranks = claims.rank_agreement(records)
 if len(ranks):
     figures.table(
-        ranks,
+        ranks.replace(names).rename(columns={"tau": "τ"}),
         name="tab-ledger-ranks",
         caption="Order of methods, the paper's against ours: Kendall's τ, what it is in 95 % of the resampled test "
         "sets, and the exact p-value.",
-        formats=dict.fromkeys(("tau", "low", "high"), "{:+.2f}") | {"p": figures.p_value},
+        formats=dict.fromkeys(("τ", "low", "high"), "{:+.2f}") | {"p": figures.p_value},
     )
 else:
     figures.say("Not run yet: an order needs every method of a table with three seeds.")
@@ -247,7 +255,7 @@ HTML(pages.measurements(claims.load_mechanisms()))
 leaks = claims.leaking(records)
 if len(leaks):
     figures.table(
-        leaks,
+        leaks.replace(names),
         name="tab-ledger-leaks",
         caption="Accuracy on the leaking split over frames of CK+, percent. Not a result.",
         formats={"accuracy": "{:.2f}"},

@@ -186,6 +186,6 @@ def worth(table: pd.DataFrame) -> Figure:
             100 * table[column], places, MARKERS[k], color=COLORS[(1, 7, 0)[k]], markersize=7, alpha=0.85, label=label
         )
     axes.set(yticks=range(len(names)), xlabel="accuracy, %", ylim=(-0.6, len(names) - 0.4))
-    axes.set_yticklabels(names[::-1])
+    axes.set_yticklabels([paper.METHOD_NAMES[name] for name in names[::-1]])
     axes.legend(fontsize=8, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0))
     return figure

@@ -75,7 +75,7 @@ def learning_curves(records: Sequence[Mapping[str, Any]]) -> Figure:
     for k, record in enumerate(records):
         curves = pd.DataFrame(record["curves"])
         color = COLORS[k % len(COLORS)]
-        label = f"{record['model']}, seed {record['seed']}"
+        label = f"{paper.METHOD_NAMES[record['model']]}, seed {record['seed']}"
         left.plot(curves["epoch"], 100 * curves["val_accuracy"], color=color, label=label)
         left.plot(curves["epoch"], 100 * curves["train_accuracy"], color=color, linestyle=":", linewidth=1.2)
         right.plot(curves["epoch"], curves["val_loss"], color=color)
@@ -113,7 +113,11 @@ def differences(table: pd.DataFrame, what: str = "difference in accuracy, points
         axes.plot([row.low, row.high], [place, place], color=color, linewidth=2)
         axes.plot(row.difference, place, "o", color=color, markerfacecolor=color if sure else "none", markersize=7)
     axes.set(yticks=places, xlabel=what)
-    axes.set_yticklabels([f"{r.model} − {r.baseline}, {r.metric}" for r in table.itertuples()], fontsize=8.5)
+    names = paper.METHOD_NAMES
+    axes.set_yticklabels(
+        [f"{names[r.model]} − {names[r.baseline]}, {paper.METRIC_NAMES[r.metric]}" for r in table.itertuples()],
+        fontsize=8.5,
+    )
     return figure
 
 
@@ -126,8 +130,8 @@ def seeds(records: Sequence[Mapping[str, Any]], metric: str = "accuracy") -> Fig
         values = [100 * r["test"][metric] for r in records if r["model"] == model]
         axes.plot(values, np.full(len(values), place), "o", color=COLORS[0], markeredgecolor=ground)
         axes.plot([np.mean(values)] * 2, [place - 0.3, place + 0.3], color=plt.rcParams["text.color"], linewidth=2)
-    axes.set(yticks=range(len(models)), xlabel=f"{metric}, %")
-    axes.set_yticklabels(list(reversed(models)))
+    axes.set(yticks=range(len(models)), xlabel=f"{paper.METRIC_NAMES[metric]}, %")
+    axes.set_yticklabels([paper.METHOD_NAMES[model] for model in reversed(models)])
     return figure
 
 
@@ -192,7 +196,9 @@ def percent_readings(table: pd.DataFrame) -> Figure:
             label = f"{READING_NAMES[kind]} ({len(some)})"
             axes.plot(some["points"], printed, MARKERS[k], color=color, label=label, alpha=0.8, linestyle="none")
     for row in table[kinds != "points"].itertuples():
-        name = f"{paper.DATASET_NAMES[row.dataset]}, {row.metric}, {paper.METHOD_LABELS[row.baseline]}"
+        name = (
+            f"{paper.DATASET_NAMES[row.dataset]}, {paper.METRIC_NAMES[row.metric]}, {paper.METHOD_LABELS[row.baseline]}"
+        )
         left = float(row.printed) - row.points > 0.15  # above the line: room is on the left
         place: dict[str, Any] = {"xytext": (-7, 1), "ha": "right"} if left else {"xytext": (8, -6), "ha": "left"}
         axes.annotate(name, (row.points, float(row.printed)), textcoords="offset points", fontsize=7.5, **place)
