@@ -180,7 +180,7 @@ def build(
     started = time.monotonic()
     edition = _edition(root, profile, dataset, data_dir, seed, device)
     jobs = _jobs(jobs)
-    chosen = _chosen(_notebooks(edition.root), only)
+    chosen = chapters(only, edition.root)
     with _alone(edition):
         _copy_sources(edition)
         executed, reused = _execute_changed(edition, chosen, jobs, force, timeout, echo)
@@ -190,6 +190,27 @@ def build(
     if html:
         echo(f"pages {'written' if written else 'unchanged'}, {seconds:.0f} s in all")
     return Built(edition.html if html else None, tuple(executed), tuple(reused), bool(written), seconds)
+
+
+def chapters(only: Sequence[str] | str | None = None, root: str | os.PathLike[str] | None = None) -> dict[str, Path]:
+    """Return the sources of chapters by name: all, or those named (``03_center_loss``, ``center_loss`` or ``03``).
+
+    Raises
+    ------
+    BookError
+        If ``root`` is no checkout, or holds no such chapter.
+    """
+    notebooks = _notebooks(_root(root))
+    if only is None:
+        return notebooks
+    chosen = {}
+    for wanted in [only] if isinstance(only, str) else only:
+        stem = Path(wanted).stem
+        names = [name for name in notebooks if stem in (name, name.partition("_")[2], name.partition("_")[0])]
+        if not names:
+            raise BookError(f"no notebook named {wanted!r}; there are {', '.join(notebooks)}")
+        chosen[names[0]] = notebooks[names[0]]
+    return chosen
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -240,19 +261,6 @@ def _notebooks(root: Path) -> dict[str, Path]:
     if not found:
         raise BookError(f"no notebook in {root / 'notebooks'}: wanted files named NN_name.py")
     return found
-
-
-def _chosen(notebooks: Mapping[str, Path], only: Sequence[str] | str | None) -> dict[str, Path]:
-    if only is None:
-        return dict(notebooks)
-    chosen = {}
-    for wanted in [only] if isinstance(only, str) else only:
-        stem = Path(wanted).stem
-        names = [name for name in notebooks if stem in (name, name.partition("_")[2], name.partition("_")[0])]
-        if not names:
-            raise BookError(f"no notebook named {wanted!r}; there are {', '.join(notebooks)}")
-        chosen[names[0]] = notebooks[names[0]]
-    return chosen
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""The command ``fer-repro``: data, train, sweep, evaluate, predict, ledger, book.
+"""The command ``fer-repro``: data, train, sweep, evaluate, predict, ledger, book, handout.
 
 Each command is thin: it reads its arguments, calls the library and prints. What a user can do wrong ends in one line on
 stderr and exit code 1 (2 for wrong arguments).
@@ -447,6 +447,18 @@ def book(
         raise click.ClickException(str(error)) from None  # its lines show the cell that failed
     if built.html is not None:
         click.echo(f"the book: {built.html / 'index.html'}")
+
+
+@main.command()
+@click.argument("chapters", nargs=-1)
+@click.option("--to", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder to write to.")
+@fails_clearly
+def handout(chapters: tuple[str, ...], to: Path) -> None:
+    """Write CHAPTERS (all by default) as Jupyter notebooks without the exercises' solutions."""
+    from fer_repro import handout as maker
+
+    for path in maker.write(to, chapters or None):
+        click.echo(path)
 
 
 if __name__ == "__main__":

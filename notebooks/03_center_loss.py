@@ -80,7 +80,7 @@ figures.header_card(
 #
 # $$
 # L = \underbrace{-\sum_{i=1}^{m}\log
-# \frac{e^{W_{y_i}\tr x_i+b_{y_i}}}{\sum_{j=1}^{n}e^{W_j\tr x_i+b_j}}}_{L_S}
+# \frac{e^{W_{y_i}^{\mathsf T} x_i+b_{y_i}}}{\sum_{j=1}^{n}e^{W_j^{\mathsf T} x_i+b_j}}}_{L_S}
 # +\lambda\,\underbrace{\frac{1}{2}\sum_{i=1}^{m}\lVert x_i-C_{y_i}\rVert_2^2}_{L_C}.
 # $$ (eq-center-joint)
 #
@@ -527,7 +527,8 @@ figures.say(sensitivity.measured("Q4") + " Other α are compared on this page on
 # ## Beside the paper
 #
 # The paper shows neither features nor an experiment without center loss, so that there is no number to compare with.
-# The mechanism is real: features gather around centers. But its two-sided form is not: centers do not drive classes
+# The mechanism is real at the weight of this page: features gather around centers. At the recipes' smaller one,
+# held-out faces do not show it ({ref}`chap-mechanisms`). Its two-sided form is not: centers do not drive classes
 # *apart*. Nothing in Eq. 4 pushes two centers away from each other except the softmax, which is there with or
 # without.
 #

@@ -593,14 +593,15 @@ figures.table(
     caption="What some readings of Q5 cost and see.",
     formats={"10⁶ multiplications": "{:.1f}", "sees, pixels": "{:.0f}"},
 )
-figures.say(sensitivity.measured("Q5") + " No run has another place for the poolings: there, only the cost is known.")
+figures.say(sensitivity.measured("Q5"))
 
 # %% [markdown]
 # ## Beside the paper
 #
 # The paper reports no number for this section alone. In Table I, the network without feature extraction loses most of
 # all; what stands in for it is open (Q16), and {ref}`chap-results` has our run. Of C-1x1, the part that can be
-# counted does not hold where the layer stands; of C-BN, the part on convergence shows within seconds.
+# counted does not hold where the layer stands; of C-BN, the part on convergence shows in this one run, and three seeds
+# leave it undecided ({ref}`chap-mechanisms`).
 #
 # ## Take-aways
 

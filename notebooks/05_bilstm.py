@@ -59,10 +59,10 @@ figures.header_card(
 # ## What the paper says
 #
 # The CNN "generates and serializes" a feature vector, which goes to a bidirectional LSTM
-# {cite:p}`schuster1997bidirectional`. Its gates decide what to keep and what to discard {cite:p}`hochreiter1997long`;
-# one layer reads forward, another backward, with six shared weights $w_1$ to $w_6$, and their outputs are combined
-# (Eqs 5–7, Fig. 3). It is said to gather time-series information from images "taken at different periods and
-# different angles" (C-TIME) {cite:p}`jayaraman2024improved`.
+# {cite:p}`schuster1997bidirectional`. Its gates decide what to keep {cite:p}`hochreiter1997long` and what to discard
+# {cite:p}`gers2000learning`; one layer reads forward, another backward, with six shared weights $w_1$ to $w_6$, and
+# their outputs are combined (Eqs 5–7, Fig. 3). It is said to gather time-series information from images "taken at
+# different periods and different angles" (C-TIME) {cite:p}`jayaraman2024improved`.
 #
 # ## What it leaves out
 #
@@ -548,9 +548,9 @@ figures.say(
 # %% [markdown]
 # ## Beside the paper
 #
-# There is no number for this module in Table I: BiLSTM is the one part of the network whose removal the paper does
-# not try (I24). The baseline CNN-LSTM against CNN-BiLSTM in Tables II and III comes nearest, and {ref}`chap-results`
-# has our runs of both.
+# There is no number for this module in Table I: BiLSTM, like LDA, center loss and preprocessing, has no row of its own
+# there (I24, but see Q16). The baseline CNN-LSTM against CNN-BiLSTM in Tables II and III comes nearest, and
+# {ref}`chap-results` has our runs of both.
 #
 # ## Take-aways
 #

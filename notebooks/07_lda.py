@@ -92,11 +92,11 @@ figures.header_card(
 # $$
 # m_i=\frac{1}{N_i}\sum_{j=1}^{N_i}x_{ij},\qquad
 # m=\sum_{i=1}^{C}p_i\,m_i,\qquad
-# C_i=\frac{1}{N_i}\sum_{j=1}^{N_i}(x_{ij}-m_i)(x_{ij}-m_i)\tr,
+# C_i=\frac{1}{N_i}\sum_{j=1}^{N_i}(x_{ij}-m_i)(x_{ij}-m_i)^{\mathsf T},
 # $$ (eq-lda-means)
 #
 # $$
-# S_B=\sum_{i=1}^{C}p_i\,(m_i-m)(m_i-m)\tr,\qquad
+# S_B=\sum_{i=1}^{C}p_i\,(m_i-m)(m_i-m)^{\mathsf T},\qquad
 # S_W=\sum_{i=1}^{C}C_i.
 # $$ (eq-lda-scatter)
 #
@@ -119,9 +119,9 @@ figures.show_source(scatter_matrices, name="code-lda-scatter")
 # S_B\,v = e\,S_W\,v,
 # $$ (eq-lda-eigen)
 #
-# for which there are stable methods. The eigenvalue $e = v\tr S_B v\,/\,v\tr S_W v$ says how many times the spread
-# between classes exceeds that within all of them together, along $v$: $S_W$ is the sum of $C$ covariances, so that $C$
-# times $e$ compares with the average class.
+# for which there are stable methods. The eigenvalue $e = v^{\mathsf T} S_B v\,/\,v^{\mathsf T} S_W v$ says how many
+# times the spread between classes exceeds that within all of them together, along $v$: $S_W$ is the sum of $C$
+# covariances, so that $C$ times $e$ compares with the average class.
 
 # %%
 figures.show_source(LinearDiscriminantProjection.fit, name="code-lda-fit")
@@ -137,8 +137,8 @@ figures.show_source(LinearDiscriminantProjection.fit, name="code-lda-fit")
 #
 # Two classes of four points each: $(\pm2, 0)$ and $(0, \pm1)$, once around $(0, 0)$ and once around $(2, 2)$. Each
 # has the covariance $\operatorname{diag}(2, \tfrac12)$, so $S_W=\operatorname{diag}(4, 1)$. The mean of all is $(1,
-# 1)$, and $S_B=\tfrac12(1,1)\tr(1,1)+\tfrac12(1,1)\tr(1,1)$ has ones everywhere. For $v=(1,4)$: $S_B v=(5,5)$ and
-# $S_W v=(4,4)$. So $v$ is an eigenvector, and $e = 5/4$.
+# 1)$, and $S_B=\tfrac12(1,1)^{\mathsf T}(1,1)+\tfrac12(1,1)^{\mathsf T}(1,1)$ has ones everywhere. For $v=(1,4)$:
+# $S_B v=(5,5)$ and $S_W v=(4,4)$. So $v$ is an eigenvector, and $e = 5/4$.
 
 # %%
 cross = np.array([[-2.0, 0], [2, 0], [0, -1], [0, 1]])
@@ -463,7 +463,7 @@ figures.table(
 # Once fitted, the layer is an affine map $z = xW + b$ with constant $W$. To $x$ goes the transposed map,
 #
 # $$
-# \frac{\partial L}{\partial x} = \frac{\partial L}{\partial z}\,W\tr,
+# \frac{\partial L}{\partial x} = \frac{\partial L}{\partial z}\,W^{\mathsf T},
 # $$ (eq-lda-gradient)
 #
 # so the layers below go on learning in the second stage, *through* the six directions; to $W$ goes nothing. It would
@@ -629,7 +629,7 @@ figures.say(
 #
 # :::{admonition} 2. All features are multiplied by an invertible matrix. What happens to the eigenvalues?
 # :class: dropdown
-# Nothing. With $x'=Ax$ both scatters change alike, $S'=A S A\tr$, and {eq}`eq-lda-eigen` has the same $e$ with
+# Nothing. With $x'=Ax$ both scatters change alike, $S'=A S A^{\mathsf T}$, and {eq}`eq-lda-eigen` has the same $e$ with
 # $v'=A^{-\mathsf{T}}v$, the inverse of the transposed matrix. PCA's variances would change.
 # :::
 #

@@ -76,7 +76,9 @@ figures.header_card(
 # **Q16**
 # : What feeds the BiLSTM when the feature extraction is removed, and in general what stands in for a removed module.
 #   To which module LDA belongs is not said either: Sec. III-C names it after the attention, the heading of Sec. III-F
-#   ties it to classification, which was kept, and its output is what the reconstruction reads.
+#   ties it to classification, which was kept, and its output is what the reconstruction reads. That list of Sec. III-C
+# has "BiLSTM with Attention Mechanism" as one item; if it is Table I's attention module, that row lacks the BiLSTM and
+# LDA as well. We remove attention alone.
 #
 # **Q17**
 # : What the baselines are. None is specified, or cited with its settings; DSCNN is not even spelled out. ACNN-LSTM has
@@ -247,7 +249,7 @@ figures.table(
 #
 # An epoch visits the training set in a fresh random order, cut into mini-batches; the last, smaller one is left out,
 # and the next epoch draws others. Each mini-batch takes one step of the weights and moves the centers of those
-# classes that it holds (Eq. 3). "In even numbers, from 2 to $2^n$" we read as a power of two.
+# classes that it holds (Eq. 3). Numbers that are even, "from 2 to $2^n$", we read as powers of two.
 
 # %%
 figures.show_source(epoch_batches)
@@ -277,8 +279,10 @@ figures.show(
 #
 # Each stage has a learning rate that rises and falls once {cite:p}`smith2017super`, a fresh AdamW
 # {cite:p}`loshchilov2019decoupled`, and new centers, since its features are others. The baselines are trained as
-# long, in two such cycles, so that none gains from the schedule alone. Of the second stage's epochs the one with the
-# best validation accuracy is kept; the test set is looked at once, at the end.
+# long, in two such cycles, so that none gains from the schedule alone. The proposed network's reconstruction and
+# classifier begin only in the second stage: they have 16 of FER2013's 24 epochs and half the peak rate, where a
+# baseline's last layers have all of both. That is a price of our answer to Q9, and is not measured. Of the second
+# stage's epochs the one with the best validation accuracy is kept; the test set is looked at once, at the end.
 #
 # One step, for every network and any number of processes:
 

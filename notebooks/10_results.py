@@ -80,8 +80,8 @@ figures.header_card(
 #   the plain mean over classes (macro).
 #
 # **Q18**
-# : "Event-based and frame-based" F1 is announced and not used. We report frames, and for CK+ one vote a sequence,
-#   which is the nearest to an event.
+# : F1 that is "Event based and frame based" is announced and not used. We report frames, and for CK+ one vote a
+# sequence, which is the nearest to an event.
 #
 # Decided elsewhere, and felt here: the splits (Q12) in the chapter on {ref}`data <chap-data>`; optimiser, epochs and
 # everything else of a training (Q11), what stands in for a removed module (Q16) and what the compared methods are
@@ -622,7 +622,8 @@ if len(tried):
     best, worst = (100 * tried["difference"].agg(how) for how in ("max", "min"))
     figures.say(
         f"Of our readings of the open questions, {len(tried)} others have been run on FER2013 so far: they move "
-        f"accuracy by {worst:+.1f} to {best:+.1f} points ({{ref}}`chap-questions`)."
+        f"accuracy by {worst:+.1f} to {best:+.1f} points ({{ref}}`chap-questions`). None of them changes the training "
+        "itself (Q11, Q14)."
     )
 
 # %% [markdown]

@@ -499,8 +499,8 @@ figures.table(
 #   it, and loops without an exit; Eqs 5–7 have no gates, where the text describes an LSTM. {ref}`chap-attention` and
 #   {ref}`chap-bilstm` say what we made of it.
 # - **I16.** A median filter does not resize.
-# - **I8, I14, I25.** Announced and not found: a driver's emotions, the effect of the LSTM's parameters, event-based
-#   F1, any measurement of occlusion, pose, light, imbalance or convergence.
+# - **I8, I14.** Announced and not found: a driver's emotions, the effect of the LSTM's parameters, event-based F1.
+# - **I25.** Named as problems of earlier models and not measured: occlusion, pose, light, imbalance, convergence.
 
 # %%
 figures.table(

@@ -68,8 +68,9 @@ figures.header_card(
 # of this one, Q1 to Q18 {cite:p}`jayaraman2024improved`. For each one stands here what can be meant, what we chose,
 # where the choice is written down, and how far the result moves when it is taken otherwise.
 #
-# Each answer is a *named default argument*. Nothing is decided in the depth of a function, and whoever reads the paper
-# in another way changes one word.
+# Most answers are *named default arguments*: whoever reads the paper in another way changes one word. Where there is
+# none (when LDA is fitted, the optimiser, CK+'s classes, what stands in for a removed module, batch norm behind the
+# later modules), its section or chapter says so.
 
 # %%
 asked = pd.DataFrame([(q.id, q.text, q.where) for q in paper.QUESTIONS], columns=["id", "open", "in the paper"])
@@ -240,7 +241,7 @@ answer("Q1")
 # **Readings.** 3×3 or 5×5, before or after resizing, on 48 or on 128 pixels.
 #
 # **Why ours.** 3×3 is the smallest that removes a lone pixel. The order is that of Sec. III-A. At 48 pixels, where
-# nothing is enlarged, the order makes no difference.
+# nothing is enlarged, the order of resizing and filtering makes no difference.
 #
 # The chapter: {ref}`chap-preprocessing`.
 
@@ -361,8 +362,9 @@ answer("Q4")
 # **Readings.** One of the four convolutions has no pooling after it, any of them. Batch norm "after each layer" can
 # mean before or after the ReLU.
 #
-# **Why ours.** The first layer is 1×1, pooling after it costs nothing that a kernel has seen. Same padding keeps the
-# border. Batch norm before the ReLU is what its authors did.
+# **Why ours.** The first pooling right after the 1×1 layer saves three quarters of the 5×5 convolution's work. The
+# price is that of each 2×2 square only the largest and the smallest value reach the first filter that sees neighbours.
+# Same padding keeps the border. Batch norm before the ReLU is what its authors did.
 #
 # The chapter: {ref}`chap-cnn`.
 
@@ -375,7 +377,9 @@ answer("Q5")
 #
 # The CNN "generates and serializes the feature vector", and a BiLSTM reads it. A still image has no time.
 #
-# **Readings.** Rows from top to bottom, columns from left to right, places one by one, channels.
+# **Readings.** Rows from top to bottom, columns from left to right, places one by one, channels. On CK+ the frames of
+# one film would be a sequence to the letter of Sec. III-D ("sequence features from the images"); FER2013 has none, and
+# we did not run it.
 #
 # **Why ours.** Rows: brows come before eyes before mouth, in every upright face, and mirroring a face changes no
 # order.
@@ -629,7 +633,7 @@ answer("Q17")
 # (question-q18)=
 # ### Q18: Event-based F1
 #
-# Section IV-D announces F1 "event-based and frame-based" and shows one of them, without saying which.
+# Section IV-D announces F1 that is "Event based and frame based" and shows one of them, without saying which.
 #
 # **Readings.** An event is a sequence: its frames vote. Or an event is an interval in a film, with onset and end.
 #

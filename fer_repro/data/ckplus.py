@@ -1,7 +1,7 @@
 """CK+, the extended Cohn-Kanade set (Lucey et al. 2010): as CK+48, or as its authors hand it out.
 
 327 labelled sequences of 118 subjects, each from a neutral face to the apex of one of seven expressions.
-Paper: Sec. IV-A. "Invalid background is trimmed", and faces are brought to FER2013's 48×48. The labelled sequences
+Paper: Sec. IV-B. "Invalid background is trimmed", and faces are brought to FER2013's 48×48. The labelled sequences
 hold contempt and no neutral (Q13); which frames are used is not said (Q12).
 """
 

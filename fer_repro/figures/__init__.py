@@ -534,7 +534,7 @@ def card(
     facts = {
         "Paper": section,
         "Claims": " ".join(f"{{verdict}}`{claim}`" for claim in claims),
-        "Decided here": ", ".join(questions),
+        "Decided here": ", ".join(f"{{ref}}`{q} <question-{q.lower()}>`" for q in questions),
         "Code": ", ".join(f"{{source}}`{file}`" for file in files),
         "Made with": f"profile `{profile}`, data `{dataset}`{{runtime}}`now`",
         "Teaching": f"about {minutes} minutes" if minutes else "",

@@ -11,6 +11,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from fer_repro import paper
 from fer_repro.figures import COLORS, MARKERS
 
 DIVISIONS = {
