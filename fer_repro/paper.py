@@ -641,6 +641,7 @@ QUESTIONS = (
         "center_loss",
         "λ and α have no values, and Eq. 3 does not show where α enters; sum over the batch or mean; which features "
         "x_i are",
+        "recipe.Recipe:center_weight",
         "center_loss.CenterLoss:alpha",
         "center_loss.CenterLoss:reduction",
     ),

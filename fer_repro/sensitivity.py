@@ -10,7 +10,7 @@ import importlib
 import inspect
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, is_dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -288,7 +288,7 @@ def _line(module: ModuleType, value: Any, name: str, argument: str) -> int:
     start = 1
     if inspect.isfunction(value) or inspect.isclass(value):
         start = inspect.getsourcelines(value)[1]
-    if argument and inspect.isclass(value):
+    if argument and inspect.isclass(value) and not is_dataclass(value):  # its __init__ has no source
         start = inspect.getsourcelines(value.__init__)[1]
     heads = (f"{argument}:", f" {argument}:") if argument else (f"{name} =", f"{name}:")
     lines = enumerate(source[start - 1 :], start)

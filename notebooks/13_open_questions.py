@@ -89,8 +89,9 @@ figures.show_source(metrics.discordance)
 # %%
 quick = results.load_all(dataset="synthetic", recipe="quick")
 real = results.load_all(dataset="fer2013", recipe="native48")
-drawn = sensitivity.compare(quick)
-both = results.load_all(dataset="fer2013", recipe="native48", float32=True)  # compared within one precision
+drawn_runs = results.load_all(dataset="synthetic", recipe="quick", float32=True)  # compared within one precision
+drawn = sensitivity.compare(drawn_runs)
+both = results.load_all(dataset="fer2013", recipe="native48", float32=True)  # here, too
 native = sensitivity.compare(both, [r for r in sensitivity.READINGS if r.native])  # readings of the proposed network
 done = {"drawn faces (`quick`)": drawn, "FER2013 at 48×48 (`native48`)": native}
 figures.say(
@@ -185,7 +186,7 @@ else:
     )
 
 # %%
-left = sensitivity.missing(quick)
+left = sensitivity.missing(drawn_runs)
 if left:
     figures.tip(
         "Not run yet on drawn faces: " + "; ".join(f"{r.question}, {r.words}" for r in left) + ".",
