@@ -363,7 +363,8 @@ plain, pulled = (last.loc[name] for name in settings)
 figures.table(
     last.reset_index()[["run", "within", "between", "ratio", "accuracy"]].assign(accuracy=lambda t: 100 * t.accuracy),
     name="tab-center-spread",
-    caption=f"After {epochs} epochs, on {len(labels)} held-out faces, in two dimensions: one seed, an illustration.",
+    caption=f"After {epochs} epochs, on {len(labels)} held-out faces, in two dimensions: one seed, an illustration. "
+    "Spreads are mean squared distances, accuracy is in %.",
     formats={"within": "{:.2f}", "between": "{:.2f}", "ratio": "{:.2f}", "accuracy": "{:.1f}"},
 )
 figures.say(
@@ -553,7 +554,7 @@ figures.say(sensitivity.measured("Q4") + " Other α are compared on this page on
 # follow them elsewhere later.)
 # :::
 #
-# :::{admonition} 3. All features and all centers are multiplied by 0.1. What becomes of the loss, and of the ratio?
+# :::{admonition} 3. All features and all centers are multiplied by 0.1. What becomes of the center loss, and of the ratio?
 # :class: dropdown
 # The loss falls to a hundredth, and the ratio stays. This is why a falling center loss proves nothing.
 # :::

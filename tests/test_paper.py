@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from fer_repro import consistency, metrics, paper
+from fer_repro import consistency, metrics, network, paper
 from fer_repro.consistency import PAPER, Article
 from fer_repro.data.faces import CK_CLASSES
 
@@ -292,3 +292,9 @@ def test_facts_hold_rates_and_counts_only(tmp_path):
     facts = json.loads(consistency.write_facts(table, tmp_path).read_text())
     assert set(facts["test"]) == {*consistency.AGREEMENTS, "images"}
     assert facts["test"]["pair"] == pytest.approx(1 / 3)
+
+
+def test_every_method_and_data_set_has_a_name_for_tables():
+    assert set(paper.METHOD_NAMES) == set(network.NAMES)
+    assert set(paper.DATA_NAMES) == set(paper.DATASETS.values())
+    assert len(set(paper.METHOD_NAMES.values())) == len(network.NAMES)

@@ -87,7 +87,7 @@ def measured(*questions: str) -> str:
     """
     runs = {
         "on FER2013 at 48×48": results.load_all(dataset="fer2013", recipe="native48", float32=True),
-        "on drawn faces": results.load_all(dataset="synthetic", recipe="quick"),
+        "on drawn faces": results.load_all(dataset="synthetic", recipe="quick", float32=True),
     }
     found: dict[str, list[str]] = {}
     for reading in (r for question in questions for r in sensitivity.readings(question)):
