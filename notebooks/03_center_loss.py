@@ -554,7 +554,7 @@ figures.say(sensitivity.measured("Q4") + " Other α are compared on this page on
 # follow them elsewhere later.)
 # :::
 #
-# :::{admonition} 3. All features and all centers are multiplied by 0.1. What becomes of the center loss, and of the ratio?
+# :::{admonition} 3. All features and centers are multiplied by 0.1. What becomes of the center loss, and of the ratio?
 # :class: dropdown
 # The loss falls to a hundredth, and the ratio stays. This is why a falling center loss proves nothing.
 # :::

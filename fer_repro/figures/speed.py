@@ -11,6 +11,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator
 
+from fer_repro import paper
 from fer_repro.figures import COLORS
 
 _PLAIN, _STEP, _OURS = COLORS[7], COLORS[0], COLORS[2]
@@ -120,14 +121,15 @@ def peers(rows: pd.DataFrame) -> Figure:
         color, mark = (_OURS, "o") if row.ours else (_STEP, "s")
         axes.plot([row.milliseconds] * 2, [100 * row.low, 100 * row.high], color=color, linewidth=1.3)
         axes.plot(row.milliseconds, 100 * row.accuracy, mark, color=color, markersize=7)
-        at, place = (row.high, (0, 4)) if row.ours else (row.accuracy, (8, -3))  # neighbours' names go apart
+        beside = rows[(rows["milliseconds"] > row.milliseconds) & (rows["milliseconds"] < 4 * row.milliseconds)]
+        taken = ((beside["low"] - 0.005 < row.accuracy) & (row.accuracy < beside["high"] + 0.005)).any()
+        if row.ours:
+            at, place, side = row.high, (12, 4), "right"
+        else:
+            at, place, side = (row.low, (0, -11), "center") if taken else (row.accuracy, (8, -3), "left")
+        name = paper.METHOD_NAMES.get(row.name, row.name).removesuffix(" method") + f", {row.parameters / 1e3:,.0f}k"
         axes.annotate(
-            f"{row.name}, {row.parameters / 1e3:,.0f}k",
-            (row.milliseconds, 100 * at),
-            xytext=place,
-            ha="center" if row.ours else "left",
-            textcoords="offset points",
-            fontsize=8.5,
+            name, (row.milliseconds, 100 * at), xytext=place, ha=side, textcoords="offset points", fontsize=8.5
         )
     axes.set_xscale("log")
     axes.set(xlabel="milliseconds for one face (logarithmic)", ylabel="accuracy on PrivateTest, %")
