@@ -19,7 +19,8 @@ from fer_repro import claims, cli, data
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
 PAGES = {
-    name: (ROOT / name).read_text() for name in ("README.md", "CONTRIBUTING.md", "book/running.md", "book/intro.md")
+    name: (ROOT / name).read_text()
+    for name in ("README.md", "CONTRIBUTING.md", "book/running.md", "book/teaching.md", "book/intro.md")
 }
 
 
@@ -57,7 +58,7 @@ def parse(command: click.Command, arguments: list[str], parent: click.Context | 
 def test_the_pages_name_commands() -> None:
     """The search itself finds what it must, so that the tests below are not empty."""
     found = [line for page, line in commands("fer-repro") if page == "README.md"]
-    for sub in ("train", "evaluate", "predict", "sweep", "data", "ledger", "book"):
+    for sub in ("train", "evaluate", "predict", "sweep", "data", "ledger", "book", "handout"):
         assert any(line.split()[1] == sub for line in found), sub
 
 
