@@ -624,6 +624,11 @@ if len(tried):
         f"Of our readings of the open questions, {len(tried)} others have been run on FER2013 so far: they move "
         f"accuracy by {worst:+.1f} to {best:+.1f} points ({{ref}}`chap-questions`). None of them changes the training "
         "itself (Q11, Q14)."
+        + (
+            ""
+            if tried["reading"].str.contains("pooling").any()
+            else " The place of the poolings (Q5), which matters on drawn faces, has not run there yet."
+        )
     )
 
 # %% [markdown]
