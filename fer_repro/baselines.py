@@ -139,7 +139,7 @@ class SupportVectorBaseline(FittedOnce):
 
     ``fit_stage`` fits one machine for each class against the rest (:func:`support_vector_machine`) on standardised
     training features and keeps them as a fixed affine map, so that the network still runs in one piece; its "logits"
-    are the signed distances to the margins. Training cost is linear in images.
+    are the machines' scores w x + b. Training cost is linear in images.
 
     Parameters
     ----------

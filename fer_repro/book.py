@@ -250,7 +250,9 @@ def _root(root: str | os.PathLike[str] | None) -> Path:
 
 def _jobs(jobs: int | None) -> int:
     if jobs is None:
-        return max(1, (os.cpu_count() or 1) // 2)
+        from fer_repro.data.files import cores
+
+        return max(1, cores() // 2)
     if jobs < 1:
         raise BookError(f"--jobs {jobs}: wanted at least 1")
     return jobs
@@ -616,7 +618,9 @@ def _environment(edition: Edition, jobs: int) -> Iterator[None]:
 
     Each gets its share of the cores. A book on drawn faces must not depend on, or show, a user's real ones.
     """
-    threads = str(max(1, (os.cpu_count() or 1) // jobs))
+    from fer_repro.data.files import cores
+
+    threads = str(max(1, cores() // jobs))
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
     wanted: dict[str, str | None] = dict.fromkeys(names, threads)
     wanted["PYTHONHASHSEED"] = "0"
@@ -775,6 +779,7 @@ def _pages_key(edition: Edition, toc: Mapping[str, Any]) -> str:
             (edition.root / "_config.yml").read_bytes(),
             _hash(_files(edition.sources, "*", skip=("__pycache__", "_toc.yml"))),
             _hash(_files(edition.root / "fer_repro", "*.py", skip=("__pycache__",))),
+            _hash(_files(edition.root / "benchmarks", "*.py")),  # their source has pages, too
             _hash(_files(_records_root(edition.root), "*.json")),
             *_versions(),
         ]

@@ -130,7 +130,7 @@ def ineligible(record: Mapping[str, Any]) -> str | None:
     checks = (_wrong_code, _wrong_data, _wrong_recipe, _wrong_run, _wrong_split, _wrong_predictions)
     try:
         return next((reason for check in checks if (reason := check(record))), None)
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         return f"the record is not whole: {type(error).__name__} {error}"
 
 

@@ -315,14 +315,18 @@ def evaluate(
     name = dataset or about["dataset"]
     faces = data.load(name, data_dir)
     own = name == about["dataset"]
-    protocol = about["protocol"] if own else DEFAULT_PROTOCOL[name]
-    faces = split_by(faces, protocol, seed=about["seed"], fold=about["fold"] if own else 0).part(split)
     if list(faces.classes) != about["classes"]:
         raise click.ClickException(
             f"{name} has the classes {', '.join(faces.classes)}, the network knows {', '.join(about['classes'])}"
         )
-    device = "cpu" if device == "auto" else device
-    predicted = training.probabilities(model, training.recipe_of(about), faces, device).argmax(1)
+    protocol = about["protocol"] if own else DEFAULT_PROTOCOL[name]
+    faces = split_by(faces, protocol, seed=about["seed"], fold=about["fold"] if own else None).part(split)
+    trained = about.get("precision", "32-true")
+    native = trained in ("32-true", training.automatic_precision(training.engine(device).device.type))
+    if not native:
+        click.echo(f"note: trained in {trained}, measured in float32: single images may come out otherwise", err=True)
+    precision = trained if native else "32-true"
+    predicted = training.probabilities(model, training.recipe_of(about), faces, device, precision).argmax(1)
     groups = faces.subject if (faces.subject >= 0).all() else None
     found = metrics.scores(faces.labels, predicted, len(faces.classes))
     ranges = metrics.intervals(faces.labels, predicted, len(faces.classes), groups=groups)

@@ -177,6 +177,9 @@ def build(name: str, num_classes: int = 7, size: int = 128, **options: Any) -> n
     """
     if num_classes < 2:
         raise ValueError(f"num_classes: wanted at least 2, got {num_classes}")
+    for width in ("hidden", "growth_rate", "num_layers", "num_features"):
+        if width in options and not (isinstance(options[width], int) and options[width] >= 1):
+            raise ValueError(f"{width}: wanted a whole number of at least 1, got {options[width]!r}")
     removed = {
         "no_feature_extraction": {"feature_extraction": False},
         "no_attention": {"attention": False},

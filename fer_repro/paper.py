@@ -89,7 +89,6 @@ TABLE_3 = _rows("""
 """)
 TABLES = {"FER": TABLE_2, "CK": TABLE_3}
 TABLE_NUMBERS = {"FER": "II", "CK": "III"}
-TABLE_CAPTION_DATASETS = {"I": "FER", "II": "FER 2013", "III": "FER 2013"}  # as the captions name them
 METHOD_LABELS = {
     "cnn-lstm": "CNN-LSTM",
     "dscnn-lstm": "DSCNN-LSTM",

@@ -48,6 +48,10 @@ class Recipe:
         for name in ("dropout", "center_rate", "flip"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"recipe: {name}: wanted a share from 0 to 1, got {getattr(self, name)!r}")
+        if self.size < 8 or self.rotate > 180:
+            raise ValueError(
+                f"recipe: wanted a size of at least 8 and to rotate by at most 180, got {self.size}, {self.rotate}"
+            )
         if self.median_kernel < 1 or self.median_kernel % 2 == 0:
             raise ValueError(f"recipe: median_kernel: wanted an odd number, got {self.median_kernel!r}")
 

@@ -13,6 +13,7 @@ import platform
 import subprocess
 import tempfile
 from collections.abc import Iterable, Mapping
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -138,6 +139,8 @@ def load_all(
         if relative.parts[0] in ("mechanisms", "facts", "benchmarks") or any(p.startswith(".") for p in relative.parts):
             continue
         record = read(path) | {"path": relative.as_posix()}
+        if path_of(record, folder) != path:
+            raise RecordError(f"{path}: wanted the record of that name, got that of {path_of(record, Path())}")
         wanted = {"dataset": dataset, "model": model, "protocol": protocol}
         if all(v is None or record[k] == v for k, v in wanted.items()) and recipe in (None, relative.parts[1]):
             records.append(record)
@@ -174,7 +177,8 @@ def provenance() -> dict[str, Any]:
     return {"code": _code(), "versions": _versions(), "machine": _machine()}
 
 
-def _code() -> dict[str, Any]:
+@cache
+def _code() -> dict[str, Any]:  # once: what this process has imported, whatever is committed while it runs
     here = Path(__file__).resolve().parent.parent
     if not (here / ".git").exists():
         return {"commit": None, "dirty": None}
@@ -190,7 +194,8 @@ def _code() -> dict[str, Any]:
 
 
 def _versions() -> dict[str, str]:
-    names = ("torch", "torchvision", "lightning-fabric", "numpy", "opencv-python", "scikit-learn", "scipy")
+    names: tuple[str, ...] = ("torch", "torchvision", "lightning-fabric", "numpy", "scikit-learn", "scipy")
+    names += ("opencv-python", "opencv-python-headless")  # one of them is there
     found = {"python": platform.python_version(), "fer_repro": _own_version()}
     for name in names:
         try:

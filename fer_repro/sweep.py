@@ -186,7 +186,7 @@ def _try_options(run: Run) -> None:
     try:
         with torch.device("meta"):
             network.build(run.model, size=run.job().recipe.size, **run.options)
-    except TypeError as error:
+    except (TypeError, RuntimeError, ZeroDivisionError, IndexError) as error:
         raise ValueError(f"options: {error}") from error
 
 
@@ -207,8 +207,10 @@ def perform(
 
     A failure is an outcome, not an end.
     """
+    from fer_repro.data.files import cores
+
     with _one_at_a_time:
-        return _perform(run, root, data_dir, device, precision, threads or max(1, (os.cpu_count() or 1) // jobs))
+        return _perform(run, root, data_dir, device, precision, threads or max(1, cores() // jobs))
 
 
 def _perform(run: Run, root: Path, data_dir: Path | None, device: str, precision: str, threads: int) -> Outcome:

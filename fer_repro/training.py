@@ -19,9 +19,10 @@ import time
 import warnings
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from datetime import datetime, timezone
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ from fer_repro.augmentation import augment
 from fer_repro.center_loss import CenterLoss
 from fer_repro.data.audit import duplicates_of
 from fer_repro.data.faces import FaceDataset
-from fer_repro.data.splits import DEFAULT_PROTOCOL, LEAKING
+from fer_repro.data.splits import DEFAULT_PROTOCOL, LEAKING, PROTOCOLS
 from fer_repro.data.splits import protocol as split_by
 from fer_repro.preprocessing import normalize_batch, prepare_uint8, prepared
 from fer_repro.recipe import Recipe
@@ -135,6 +136,8 @@ def job(
         recipe = replace(recipe, epochs=halves, small_epochs=halves)
     if limit is not None and limit < 2:
         raise ValueError(f"limit: wanted at least 2 training images, got {limit}")
+    if protocol is None and dataset not in DEFAULT_PROTOCOL:
+        raise ValueError(f"protocol: {dataset!r} has no default one, wanted one of {', '.join(PROTOCOLS)}")
     protocol = protocol or DEFAULT_PROTOCOL[dataset]
     if protocol == "subjects" and fold is None:
         fold = 0
@@ -362,7 +365,9 @@ class Trainer:
         self.seen, self.train_seconds, self.seconds, self.peak = 0, 0.0, 0.0, 0
         self.started, self.provenance = _now(), results.provenance()
         self.continued: list[dict[str, Any]] = []  # by what other code, versions or machine
+        self.provenance["threads"] = torch.get_num_threads()
         _ = self.key  # of the source as it is now, whatever is edited while this runs
+        forget_peak_memory(fabric.device)
 
     # ---- the course of a run -----------------------------------------------------------------------------------------
 
@@ -373,7 +378,9 @@ class Trainer:
             if len(self.curves) < end:
                 self._stage(stage, begin, end)
         self.model.load_state_dict(self.best["model"])
+        clock = time.perf_counter()
         self._fit(stage=2)
+        self.seconds += time.perf_counter() - clock
 
     def _stage(self, stage: int, begin: int, end: int) -> None:
         self._open_stage(stage, begin, end)
@@ -567,12 +574,8 @@ class Trainer:
     @cached_property
     def key(self) -> str:
         """Return what must be equal for a checkpoint to be taken up: job, data, device, precision, method and torch."""
-        method = hashlib.sha256()
-        here = Path(__file__).parent
-        for name in METHOD:
-            method.update((here / name).read_bytes())
         given: list[Any] = [self.job.record(), self.faces["train"].fingerprint(), str(self.fabric.device.type)]
-        given += [self.fabric.world_size, str(self.fabric._precision.precision), method.hexdigest(), torch.__version__]
+        given += [self.fabric.world_size, str(self.fabric._precision.precision), _method(), torch.__version__]
         return hashlib.sha256(json.dumps(given, sort_keys=True).encode()).hexdigest()
 
     def _save(self) -> None:
@@ -659,7 +662,6 @@ class Trainer:
             **self._gpu(),
             "precision": str(self.fabric._precision.precision),
             "processes": self.fabric.world_size,
-            "threads": torch.get_num_threads(),
             "compiled": self.compiled,
             "data": {
                 "fingerprint": self.faces["train"].fingerprint(),
@@ -801,7 +803,7 @@ def train(
 
 def deployed(model: nn.Module, record: results.Record) -> dict[str, Any]:
     """Return what `evaluate` and `predict` need: weights, and how the network was built and its images prepared."""
-    names = ("dataset", "model", "protocol", "seed", "fold", "recipe", "options", "classes", "complete")
+    names = ("dataset", "model", "protocol", "seed", "fold", "recipe", "options", "classes", "complete", "precision")
     return {"model_state": model.state_dict(), **{k: record[k] for k in names}}
 
 
@@ -827,11 +829,19 @@ def load_model(path: Path | str) -> tuple[nn.Module, dict[str, Any]]:
 
 
 @torch.no_grad()
-def probabilities(model: nn.Module, recipe: Recipe, faces: FaceDataset, device: str = "cpu") -> NDArray[np.float32]:
-    """Return the class probabilities (N, C) of a finished network for faces of any size."""
-    images = Images(pixels_for(faces, recipe), faces.labels, recipe, torch.device(device))
-    model = model.to(device).eval()
-    return torch.cat([torch.softmax(model(x)[0].float(), 1).cpu() for x, _ in images.in_order()]).numpy()
+def probabilities(
+    model: nn.Module, recipe: Recipe, faces: FaceDataset, device: str = "cpu", precision: str = "32-true"
+) -> NDArray[np.float32]:
+    """Return the class probabilities (N, C) of a finished network for faces of any size.
+
+    Of CNN-SVM they are the softmax of its machines' scores, an order and no calibrated chance. A network trained in
+    mixed precision gives its record's numbers in that ``precision`` (see :func:`engine`) only.
+    """
+    fabric = engine(device, precision)
+    images = Images(pixels_for(faces, recipe), faces.labels, recipe, fabric.device)
+    model = model.to(fabric.device).eval()
+    with fabric.autocast():
+        return torch.cat([torch.softmax(model(x)[0].float(), 1).cpu() for x, _ in images.in_order()]).numpy()
 
 
 def recipe_of(description: Mapping[str, Any]) -> Recipe:
@@ -893,6 +903,21 @@ def peak_memory() -> int:
         return 0
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def forget_peak_memory(device: torch.device) -> None:
+    """Let :func:`peak_memory`, and the GPU's, count from here: a process may train many runs, one after another."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    with suppress(OSError):  # Linux alone has this
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+
+
+@cache
+def _method() -> str:
+    """Return hex digits of the source that decides a run's course, as this process has imported it."""
+    here = Path(__file__).parent
+    return hashlib.sha256(b"".join((here / name).read_bytes() for name in METHOD)).hexdigest()
 
 
 class _lock:

@@ -143,6 +143,14 @@ def test_check_lists_the_faults_where_every_row_has_one(flawed, write_csv, tmp_p
         check(path)
 
 
+def test_check_says_why_no_image_of_ckplus_can_be_read(write_ck48, tmp_path):
+    root = write_ck48(tmp_path, subjects=1)
+    for path in root.rglob("*.png"):
+        path.write_bytes(b"no image")
+    with pytest.raises(DataError, match=r"none of 21 images can be read. The first: .*cannot be decoded"):
+        check(root)
+
+
 def test_check_of_nothing(tmp_path):
     with pytest.raises(DataError, match=r"no FER2013 here(.|\n)*no CK\+ here"):
         check(tmp_path)

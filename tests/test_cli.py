@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
-from fer_repro import cli, network, recipe, results
+from fer_repro import cli, network, recipe, results, training
 from fer_repro.data import FaceDataset
 
 
@@ -22,13 +23,23 @@ def test_names_spelt_out_are_the_librarys() -> None:
     assert set(cli.RECIPES) == set(recipe.RECIPES)
 
 
-def test_train_leaves_a_record_that_evaluate_agrees_with(tmp_path: Path) -> None:
+def test_train_leaves_a_record_that_evaluate_agrees_with(
+    tmp_path: Path, write_ck48: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = write_ck48(tmp_path / "other")
     code, out, _ = run("train", "--epochs", "2", "--limit", "200", "--results", str(tmp_path), "--device", "cpu")
     assert code == 0 and "record:" in out
     (record,) = results.load_all(tmp_path)
     assert not record["complete"] and record["recipe"]["name"] == "quick"
-    code, out, _ = run("evaluate", "--results", str(tmp_path))
+    code, out, err = run("evaluate", "--results", str(tmp_path))
     assert code == 0 and f"{record['test']['n']} images" in out
+    if "note: trained in" not in err:
+        assert f"accuracy  {record['test']['accuracy']:7.2%}" in out
+    monkeypatch.setattr(training, "automatic_precision", lambda _: "32-true")
+    shown = json.loads(run("evaluate", "--results", str(tmp_path), "--json")[1])
+    assert shown["accuracy"]["value"] == pytest.approx(record["test"]["accuracy"], abs=0.02)
+    code, _, err = run("evaluate", "--results", str(tmp_path), "--dataset", "ckplus", "--data-dir", str(other))
+    assert code == 1 and "ckplus has the classes" in err
 
 
 def test_ledger_of_a_folder_that_is_not_there(tmp_path: Path) -> None:

@@ -155,6 +155,21 @@ def test_folder_and_zip(tiny_fer, write_folder, zipped, tmp_path):
     assert same(data.load("fer2013", tmp_path / "packed"), ds)
 
 
+def test_a_broken_zip_beside_good_files_is_not_opened(tiny_fer, write_csv, tmp_path):
+    write_csv(tiny_fer, tmp_path / "fer2013.csv")
+    (tmp_path / "archive.zip").write_bytes(b"PK half a download")
+    assert same(data.load("fer2013", tmp_path), tiny_fer)
+
+
+def test_linked_folders_are_followed_and_circles_are_not(tiny_fer, write_folder, tmp_path):
+    folder = write_folder(tiny_fer, tmp_path / "elsewhere")
+    (tmp_path / "fer2013").mkdir()
+    for split in ("train", "test"):
+        (tmp_path / "fer2013" / split).symlink_to(folder / split)
+    (tmp_path / "fer2013" / "train" / "back").symlink_to(tmp_path / "fer2013")
+    assert same(data.load("fer2013", tmp_path / "fer2013"), data.load("fer2013", folder / "."))
+
+
 def test_folder_with_a_top_folder_and_litter(tiny_fer, write_folder, tmp_path):
     write_folder(tiny_fer, tmp_path / "archive")
     for litter in (

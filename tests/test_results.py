@@ -196,6 +196,21 @@ def test_records_are_chosen_and_ordered(tmp_path: Path) -> None:
     assert results.load_all(tmp_path / "none") == []
 
 
+def test_a_record_under_another_name_is_refused_and_not_counted_twice(tmp_path: Path) -> None:
+    path = results.write(record(seed=0), tmp_path)
+    path.with_name("official-seed0b.json").write_text(path.read_text(encoding="utf-8"), encoding="utf-8")
+    with pytest.raises(
+        results.RecordError, match=r"seed0b.json: wanted the record of that name, got that of .*seed0.j"
+    ):
+        results.load_all(tmp_path)
+
+
+def test_what_is_committed_while_a_process_runs_is_not_what_it_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = results.provenance()
+    monkeypatch.setattr(results.subprocess, "run", lambda *_, **__: pytest.fail("asked again"))
+    assert results.provenance() == first
+
+
 @pytest.mark.parametrize("folder", ["mechanisms", "facts", "benchmarks", ".runs"])
 def test_other_files_beside_them_are_left_alone(folder: str, tmp_path: Path) -> None:
     other = tmp_path / folder / "a" / "b" / "c.json"
@@ -243,6 +258,7 @@ def test_code_that_no_commit_holds_is_named(tmp_path: Path, monkeypatch: pytest.
     git("add", ".")
     git("commit", "-q", "-m", "a")
     monkeypatch.setattr(results, "__file__", str(package / "results.py"))
+    monkeypatch.setattr(results, "_code", results._code.__wrapped__)  # asks each time
     assert results.provenance()["code"]["dirty"] is False
     (tmp_path / "run.json").write_text("{}")  # a record that has landed is no code
     assert results.provenance()["code"]["dirty"] is False

@@ -140,3 +140,8 @@ def test_real_folds(real_data):
     assert len({r["fold"] for r in committed}) == 10
     for r in committed:
         assert set(r["split"]["subjects"]["test"]) == set(ds.subject[folds == r["fold"]].tolist())
+
+
+def test_the_name_of_a_split_is_not_cut_to_fit():
+    with pytest.raises(DataError, match="trainval"):
+        FaceDataset(np.zeros((2, 4, 4), np.uint8), np.array([0, 1]), ("a", "b"), np.array(["train", "trainval"]))

@@ -18,6 +18,7 @@ import pytest
 from click.testing import CliRunner
 
 from fer_repro import results, sweep
+from fer_repro.data import files
 from fer_repro.sweep import PlanError, Run, read_plan
 
 PLANS = Path(__file__).parent.parent / "plans"
@@ -104,6 +105,10 @@ def test_a_plan_expands_to_folds_models_and_seeds(tmp_path: Path) -> None:
                 ("seeds = [0]\nchanges = { flip = 7 }", "flip: wanted a share from 0 to 1, got 7.0"),
                 ("seeds = [0]\nchanges = { median_kernel = 4 }", "median_kernel: wanted an odd number, got 4"),
                 ("seeds = [0]\nchanges = { rotate = -4 }", "rotate: wanted 0 or more, got -4.0"),
+                ("seeds = [0]\nchanges = { rotate = 200 }", "to rotate by at most 180, got 48, 200"),
+                ("seeds = [0]\nchanges = { size = 0 }", "wanted a size of at least 8"),
+                ("seeds = [0]\noptions = { num_features = 0 }", "num_features: wanted a whole number of at least 1"),
+                ("seeds = [0]\noptions = { num_layers = -1 }", "num_layers: wanted a whole number of at least 1"),
                 ('seeds = [0]\nprotocol = "frames"\nfolds = [1]', "only the protocol 'subjects' has folds"),
             )
         ),
@@ -198,7 +203,7 @@ def test_a_run_takes_its_share_of_the_cores(monkeypatch: pytest.MonkeyPatch, tmp
     given: list[int] = []
     monkeypatch.setattr(torch, "set_num_threads", given.append)
     monkeypatch.setattr(training, "train", lambda *arguments, **more: None)
-    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    monkeypatch.setattr(files, "cores", lambda: 8)
     for threads, jobs in ((None, 1), (None, 3), (None, 16), (5, 2)):
         assert sweep.perform(tiny(), tmp_path, None, "cpu", "auto", threads, jobs).state == "done"
     assert given == [8, 2, 1, 5]

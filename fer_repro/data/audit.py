@@ -109,11 +109,6 @@ def duplicates_of(ds: FaceDataset, wanted: str = "test", among: str = "train") -
     return np.isin(ids[ds.split == wanted], ids[ds.split == among])
 
 
-def duplicate_groups(images: NDArray[np.uint8]) -> list[list[int]]:
-    """Return the positions of pixel-identical images, one list a group, in order of first appearance."""
-    return _groups(_identities(images))
-
-
 def _groups(ids: NDArray[np.int64]) -> list[list[int]]:
     members = np.argsort(ids, kind="stable")
     borders = np.flatnonzero(np.diff(ids[members])) + 1
@@ -144,11 +139,15 @@ def inspect(path: str | os.PathLike[str]) -> tuple[list[Report], list[str]]:
 
 def _inspect_fer2013(place: Path) -> Report:
     reading = fer2013.find(place).read()
-    if not len(reading.labels):
-        some = "; ".join(f"{where}: {what}" for where, what in reading.faults[:LISTED])
-        raise DataError(f"{reading.place}: none of {len(reading.faults):,} images can be read. The first: {some}")
+    _refuse_unless_some_were_read(len(reading.labels), reading.place, reading.faults)
     ds = FaceDataset(reading.images, reading.labels, FER_CLASSES, reading.split, name="fer2013")
     return _located(report(ds), reading)
+
+
+def _refuse_unless_some_were_read(images: int, place: object, faults: Sequence[tuple[str, str]]) -> None:
+    if not images:
+        some = "; ".join(f"{where}: {what}" for where, what in faults[:LISTED])
+        raise DataError(f"{place}: none of {len(faults):,} images can be read. The first: {some}")
 
 
 def _inspect_ckplus(place: Path) -> Report:
@@ -156,6 +155,7 @@ def _inspect_ckplus(place: Path) -> Report:
     if not found.form.startswith("CK+48"):  # the faces are in the last frames; the others need not be examined
         found = ckplus.find(place, 3)
     reading = ckplus.read(found)
+    _refuse_unless_some_were_read(len(reading.images), found.files.path, reading.faults)
     located = _located(report(ckplus.dataset(reading.images, reading.frames)), reading)
     located.no_face = reading.uncut
     return located

@@ -64,7 +64,7 @@ class Reading:
 def load(
     path: Path,
     frames: str | int = "last3",  # Q12
-    margin: float = 0.1,
+    margin: float = 0.0,
     cached: bool = True,
 ) -> FaceDataset:
     """Return CK+ from ``path``: the data set's folder, a folder that holds ``ckplus/``, or a zip.
@@ -82,7 +82,8 @@ def load(
         Only in the authors' layout, whose frames show head and shoulders: the square that OpenCV's frontal-face
         detector finds is widened by this fraction of its side on each of its four sides. It is looked for in the
         last frame and, failing that, in the ones before; all frames of a sequence are cut alike. Where no face is
-        found, the largest centred square of the frame is taken, and the log says in how many sequences.
+        found, the largest centred square of the frame is taken, and the log says in how many sequences. By default
+        not at all: the detector's box is about as large as an image of FER2013 or CK+48, and `predict` takes it so.
     cached : bool
         Keep the faces, and take them from the cache next time, if the files' content is the same.
 
@@ -244,7 +245,7 @@ def _last(found: Found, count: int | None) -> list[Frame]:
 # ------------------------------------------------------------------------------------------------ reading the faces
 
 
-def read(found: Found, margin: float = 0.1) -> Reading:
+def read(found: Found, margin: float = 0.0) -> Reading:
     """Decode (CK+48) or decode and cut out (authors' layout) the frames found; faulty ones are left out and listed."""
     names = [f.name for f in found.frames]
     if found.form.startswith("CK+48"):

@@ -57,7 +57,11 @@ class FaceDataset:
         unknown = np.full(n, -1, dtype=np.int64)
         if self.images.ndim != 3 or self.images.dtype != np.uint8:
             raise DataError(f"images: wanted uint8 (N, H, W), got {self.images.dtype} {self.images.shape}")
-        object.__setattr__(self, "labels", np.asarray(self.labels, dtype=np.int64))
+        if not np.array_equal(labels := np.asarray(self.labels, dtype=np.int64), self.labels):
+            raise DataError("labels: wanted whole numbers")
+        if odd := set(np.asarray(self.split, dtype=str).ravel().tolist()) - set(SPLITS):
+            raise DataError(f"split: wanted one of {SPLITS}, got {sorted(odd)}")
+        object.__setattr__(self, "labels", labels)
         object.__setattr__(self, "split", np.asarray(self.split, dtype="U5"))
         for name in ("subject", "sequence"):
             given = getattr(self, name)
@@ -68,8 +72,6 @@ class FaceDataset:
         if n and not (self.labels.min() >= 0 and self.labels.max() < len(self.classes)):
             bad = int(np.flatnonzero((self.labels < 0) | (self.labels >= len(self.classes)))[0])
             raise DataError(f"label of image {bad}: wanted 0..{len(self.classes) - 1}, got {self.labels[bad]}")
-        if not np.isin(self.split, SPLITS).all():
-            raise DataError(f"split: wanted one of {SPLITS}, got {sorted(set(self.split) - set(SPLITS))}")
 
     def __len__(self) -> int:
         return len(self.images)

@@ -9,7 +9,7 @@ import struct
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from io import BufferedIOBase
 from pathlib import Path
@@ -57,7 +57,12 @@ class Folder(Files):
         self._kept: dict[str, bytes] = {}
         self._room = KEPT
         names = []
-        for folder, inner, files in os.walk(path, onerror=_refuse):
+        seen = set()
+        for folder, inner, files in os.walk(path, onerror=_refuse, followlinks=True):
+            if (place := os.path.realpath(folder)) in seen:  # a link back to where we were
+                inner[:] = []
+                continue
+            seen.add(place)
             inner[:] = [d for d in inner if not _ignored(d)]
             prefix = Path(folder).relative_to(path).as_posix()
             names += [f if prefix == "." else f"{prefix}/{f}" for f in files if not _ignored(f)]
@@ -200,20 +205,23 @@ class One(Folder):
         self.names = [path.name]
 
 
-def opened(path: Path) -> list[Files]:
-    """Return what stands at ``path``, in the order in which to look at it.
+def opened(path: Path) -> Iterator[Files]:
+    """Yield what stands at ``path``, in the order in which to look at it.
 
-    A file alone; a zip; a folder, and after it the zips that stand in it. Raises DataError if there is nothing.
+    A file alone; a zip; a folder, and after it the zips that stand in it, which are opened only if it comes to them.
+    Raises DataError if there is nothing.
     """
     if path.is_dir():
-        folder = Folder(path)
-        zips = [path / n for n in folder.names if n.lower().endswith(".zip")]
-        return [folder, Several(path, [Zip(z) for z in zips if z.parent == path])] if zips else [folder]
-    if not path.exists():
+        yield (folder := Folder(path))
+        zips = [path / n for n in folder.names if n.lower().endswith(".zip") and "/" not in n]
+        if zips:
+            yield Several(path, [Zip(z) for z in zips])
+    elif not path.exists():
         raise DataError(f"{path}: there is no such file or folder")
-    if path.suffix.lower() == ".zip" or (path.suffix.lower() != ".csv" and zipfile.is_zipfile(path)):
-        return [Zip(path)]
-    return [One(path)]
+    elif path.suffix.lower() == ".zip" or (path.suffix.lower() != ".csv" and zipfile.is_zipfile(path)):
+        yield Zip(path)
+    else:
+        yield One(path)
 
 
 def shown(files: Files, name: str) -> str:
@@ -244,7 +252,7 @@ def decode(content: bytes) -> NDArray[np.uint8] | str:
     if not content:
         return "is empty"
     # libjpeg and libpng fill a cut-off image with grey and only print a remark: look for the end mark instead
-    if content[:2] == b"\xff\xd8" and b"\xff\xd9" not in content[-16:]:
+    if content[:2] == b"\xff\xd8" and b"\xff\xd9" not in content.rstrip(b"\0")[-16:]:
         return "is a JPEG that is cut off"
     if content[:4] == b"\x89PNG" and b"IEND" not in content[-16:]:
         return "is a PNG that is cut off"
