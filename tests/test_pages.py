@@ -52,6 +52,10 @@ figures.show(draw, name="fig-small", caption="A *line* {cite:p}`fisher1936use`."
 wide = pd.DataFrame({f"column number {k}": ["some words that take room"] * 2 for k in range(8)})
 figures.table(wide, "tab-small", "A wide table.")
 
+# %% [markdown]
+# (question-q1)=
+# ## What is open
+
 # %%
 figures.say("What it rests on: {record}`mechanisms/lda.json`.")
 
