@@ -60,7 +60,11 @@ READINGS = (
     Reading("Q5", "batch norm after the ReLU", {"norm": "after"}),
     Reading("Q5", "no batch norm", {"norm": "none"}),
     Reading("Q5", "poolings after C2, C3, C4", {"pool_after": (2, 3, 4)}),
-    Reading("Q5", "the same in CNN-BiLSTM", {"pool_after": (2, 3, 4)}, model="cnn-bilstm", base="cnn-bilstm"),
+    Reading(
+        *("Q5", "poolings after C2, C3, C4 in CNN-BiLSTM", {"pool_after": (2, 3, 4)}),
+        model="cnn-bilstm",
+        base="cnn-bilstm",
+    ),
     Reading("Q5", "no padding", {"padding": "valid"}, native=False),
     Reading("Q6", "columns as the sequence", {"serialisation": "columns"}),
     Reading("Q6", "places as the sequence", {"serialisation": "patches"}),
