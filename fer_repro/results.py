@@ -24,6 +24,7 @@ SCHEMA = 1
 Record = dict[str, Any]
 FLOAT32 = Path("benchmarks", "float32")  # under the folder of records: runs wanted in float32, named as any others
 IDENTITY = ("dataset", "recipe", "model", "protocol", "seed")  # what a record must at least say of itself
+KINDS = {"complete": bool, "recipe": dict, "test": dict}  # and what others rely upon without asking
 
 # Commits that records name and this history does not have: the working copy with them was lost before it was published.
 # Its code came in later, with the commit named here; that nothing changed in between rests on our word and on a run
@@ -116,6 +117,8 @@ def read(path: Path | str) -> Record:
         raise RecordError(f"{path}: cannot be read as a record: {error}") from None
     if not isinstance(record, dict) or record.get("schema") != SCHEMA or not all(k in record for k in IDENTITY):
         raise RecordError(f"{path}: wanted a record of schema {SCHEMA} with {', '.join(IDENTITY)}")
+    if odd := [k for k, kind in KINDS.items() if not isinstance(record.get(k), kind)]:
+        raise RecordError(f"{path}: a record whose {', '.join(odd)} is missing or of another kind")
     return record
 
 
