@@ -27,33 +27,33 @@ setup: ## the environment: .venv with everything that requirements.lock names
 	@"$(ANY_PYTHON)" scripts/set_up.py --venv "$(VENV)" $(if $(PYTHON),--python "$(PYTHON)") $(if $(TORCH_INDEX),--torch-index "$(TORCH_INDEX)")
 
 book: setup ## the book, in _build/html: every chapter executed, synthetic faces (PROFILE=quick)
-	"$(BIN)"/fer-repro book --profile $(PROFILE) --jobs $(JOBS) $(BOOK_DATA)
+	"$(BIN)/fer-repro" book --profile $(PROFILE) --jobs $(JOBS) $(BOOK_DATA)
 
 test: setup ## the tests (PYTEST="-k lda" for some of them)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(PYTEST)
+	OMP_NUM_THREADS=1 "$(BIN)/python" -m pytest -n $(JOBS) --dist worksteal $(PYTEST)
 
 lint: setup ## ruff and mypy
-	"$(BIN)"/ruff check .
-	"$(BIN)"/ruff format --check .
-	"$(BIN)"/mypy
+	"$(BIN)/ruff" check .
+	"$(BIN)/ruff" format --check .
+	"$(BIN)/mypy"
 
 format: setup ## bring the code into ruff's form
-	"$(BIN)"/ruff check --fix .
-	"$(BIN)"/ruff format .
+	"$(BIN)/ruff" check --fix .
+	"$(BIN)/ruff" format .
 
 sweep: setup ## every run of a plan that has no record yet (PLAN=plans/NAME.toml)
 	@test -n "$(PLAN)" || { echo "wanted: make sweep PLAN=plans/NAME.toml, one of: $(wildcard plans/*.toml)" >&2; exit 1; }
 	"$(BIN)/fer-repro" sweep "$(PLAN)" $(if $(DATA_DIR),--data-dir "$(DATA_DIR)")
 
 bench: setup ## speed and memory beside what one would write or pick otherwise
-	for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+	for script in benchmarks/[a-z]*.py; do echo "== $$script"; "$(BIN)/python" $$script || exit 1; done
 
 ledger: setup ## every claim of the paper with its verdict; rewrites the findings in README.md
-	"$(BIN)"/fer-repro ledger --write
+	"$(BIN)/fer-repro" ledger --write
 
 lock: setup ## write requirements.lock anew from pyproject.toml (needs a package index)
-	"$(BIN)"/python -m pip install --quiet uv
-	"$(BIN)"/uv pip compile --quiet --upgrade --universal --python-version 3.10 --extra test --no-annotate --no-header pyproject.toml --output-file requirements.lock
+	"$(BIN)/python" -m pip install --quiet uv
+	"$(BIN)/uv" pip compile --quiet --upgrade --universal --python-version 3.10 --extra test --no-annotate --no-header pyproject.toml --output-file requirements.lock
 	sed -i '1i # Every package, direct and indirect, for Python 3.10 to 3.13. Written by `make lock` from pyproject.toml.' requirements.lock
 
 clean: ## what was built; records in results/ and the environment stay

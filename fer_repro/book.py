@@ -30,6 +30,8 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from fer_repro.data.files import cores
+
 PROFILES = ("quick", "native48", "paper128")
 DATASETS = ("synthetic", "fer2013", "ckplus")
 PARAMETERS = ("profile", "dataset", "data_dir", "seed", "device")  # what every notebook's parameters cell names
@@ -250,8 +252,6 @@ def _root(root: str | os.PathLike[str] | None) -> Path:
 
 def _jobs(jobs: int | None) -> int:
     if jobs is None:
-        from fer_repro.data.files import cores
-
         return max(1, cores() // 2)
     if jobs < 1:
         raise BookError(f"--jobs {jobs}: wanted at least 1")
@@ -618,8 +618,6 @@ def _environment(edition: Edition, jobs: int) -> Iterator[None]:
 
     Each gets its share of the cores. A book on drawn faces must not depend on, or show, a user's real ones.
     """
-    from fer_repro.data.files import cores
-
     threads = str(max(1, cores() // jobs))
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
     wanted: dict[str, str | None] = dict.fromkeys(names, threads)

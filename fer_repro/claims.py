@@ -1177,7 +1177,8 @@ def _headline(id: str, row: pd.Series) -> str:
         ours = f"{row['ours']:.2f} [{row['low']:.2f}, {row['high']:.2f}]"
     else:  # an order: how many of its differences are there
         found, _, more = row["reason"].partition(" (Holm over all)")
-        ours = found + more[more.rfind("; were the paper's leads") :] if row["runs"] else ""
+        _, sign, expected = more.partition("; were the paper's leads")
+        ours = f"{found}{sign}{expected}" if row["runs"] else ""
     recipe = "" if pd.isna(row["recipe"]) else f"`{row['recipe']}`"
     return f"| {row['statement']} (`{id}`) | {paper_value} | {ours} | {recipe} | {row['verdict']} |"
 

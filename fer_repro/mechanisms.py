@@ -220,10 +220,7 @@ def _read(path: Path) -> dict[str, Any] | None:
 
 @lru_cache(maxsize=1)
 def _method() -> str:  # once: what this process has imported, whatever is edited meanwhile
-    here = Path(__file__).parent
-    return hashlib.sha256(
-        b"".join((here / n).read_bytes() for n in (*training.METHOD, Path(__file__).name))
-    ).hexdigest()
+    return hashlib.sha256(training.method_digest().encode() + Path(__file__).read_bytes()).hexdigest()
 
 
 # --------------------------------------------------------------------------------------------------------------------

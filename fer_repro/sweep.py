@@ -26,6 +26,7 @@ from typing import Any
 import pandas as pd
 
 from fer_repro import results
+from fer_repro.data.files import cores
 from fer_repro.recipe import get as get_recipe
 
 if sys.version_info >= (3, 11):
@@ -207,8 +208,6 @@ def perform(
 
     A failure is an outcome, not an end.
     """
-    from fer_repro.data.files import cores
-
     with _one_at_a_time:
         return _perform(run, root, data_dir, device, precision, threads or max(1, cores() // jobs))
 

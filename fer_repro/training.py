@@ -575,7 +575,7 @@ class Trainer:
     def key(self) -> str:
         """Return what must be equal for a checkpoint to be taken up: job, data, device, precision, method and torch."""
         given: list[Any] = [self.job.record(), self.faces["train"].fingerprint(), str(self.fabric.device.type)]
-        given += [self.fabric.world_size, str(self.fabric._precision.precision), _method(), torch.__version__]
+        given += [self.fabric.world_size, str(self.fabric._precision.precision), method_digest(), torch.__version__]
         return hashlib.sha256(json.dumps(given, sort_keys=True).encode()).hexdigest()
 
     def _save(self) -> None:
@@ -914,7 +914,7 @@ def forget_peak_memory(device: torch.device) -> None:
 
 
 @cache
-def _method() -> str:
+def method_digest() -> str:
     """Return hex digits of the source that decides a run's course, as this process has imported it."""
     here = Path(__file__).parent
     return hashlib.sha256(b"".join((here / name).read_bytes() for name in METHOD)).hexdigest()

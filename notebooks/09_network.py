@@ -77,8 +77,8 @@ figures.header_card(
 # : What feeds the BiLSTM when the feature extraction is removed, and in general what stands in for a removed module.
 #   To which module LDA belongs is not said either: Sec. III-C names it after the attention, the heading of Sec. III-F
 #   ties it to classification, which was kept, and its output is what the reconstruction reads. That list of Sec. III-C
-# has "BiLSTM with Attention Mechanism" as one item; if it is Table I's attention module, that row lacks the BiLSTM and
-# LDA as well. We remove attention alone.
+#   has "BiLSTM with Attention Mechanism" as one item; if it is Table I's attention module, that row lacks the BiLSTM
+#   and LDA as well. We remove attention alone.
 #
 # **Q17**
 # : What the baselines are. None is specified, or cited with its settings; DSCNN is not even spelled out. ACNN-LSTM has
@@ -280,8 +280,8 @@ figures.show(
 # Each stage has a learning rate that rises and falls once {cite:p}`smith2017super`, a fresh AdamW
 # {cite:p}`loshchilov2019decoupled`, and new centers, since its features are others. The baselines are trained as
 # long, in two such cycles, so that none gains from the schedule alone. The proposed network's reconstruction and
-# classifier begin only in the second stage: they have 16 of FER2013's 24 epochs and half the peak rate, where a
-# baseline's last layers have all of both. That is a price of our answer to Q9, and is not measured. Of the second
+# classifier begin only in the second stage: they have its epochs alone, and its lower peak rate
+# ({numref}`tab-network-recipes`), where a baseline's last layers have all of both. That is a price of our answer to Q9, and is not measured. Of the second
 # stage's epochs the one with the best validation accuracy is kept; the test set is looked at once, at the end.
 #
 # One step, for every network and any number of processes:

@@ -654,9 +654,8 @@ votes = pd.DataFrame(
     [(r["model"], r["protocol"], r["test"]["f1"], r["sequences"]["f1"]) for r in films],
     columns=["model", "protocol", "frame-based F1", "event-based F1"],
 )
-votes.replace({"model": paper.METHOD_NAMES}).groupby(["model", "protocol"]).mean().map("{:.1%}".format) if len(
-    votes
-) else "not run yet"
+means = votes.replace({"model": paper.METHOD_NAMES}).groupby(["model", "protocol"]).mean()
+means.map("{:.1%}".format) if len(votes) else "not run yet"
 
 # %% [markdown]
 # ## If the authors read this

@@ -91,14 +91,11 @@ figures.say(
 figures.show_source(claims.Tolerance)
 
 # %%
+kinds = paper.DATASET_NAMES | {"percent": "a percentage of the text"}
 figures.table(
     pd.DataFrame(
         [
-            {
-                "for": {"percent": "a percentage of the text"}.get(name, paper.DATASET_NAMES.get(name, name)),
-                "points": t.points,
-                "because": t.reason,
-            }
+            {"for": kinds.get(name, name), "points": t.points, "because": t.reason}
             for name, t in claims.TOLERANCES.items()
         ]
         + [{"for": "significance", "points": None, "because": f"p < {claims.SIGNIFICANCE} after Holm's correction"}]

@@ -14,7 +14,7 @@ import nbformat
 import numpy as np
 import pytest
 
-from fer_repro import claims, cli, data
+from fer_repro import claims, cli, data, paper
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
@@ -146,3 +146,11 @@ def test_the_readmes_papermill_command_runs_as_it_stands(a_readers_folder: Path)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert all(cell.execution_count for cell in code)
     assert any(output.output_type == "display_data" for cell in code for output in cell.outputs)
+
+
+def test_counts_and_times_that_the_first_pages_name_are_those_of_the_book() -> None:
+    minutes = [int(n) for path in ROOT.glob("notebooks/*.py") for n in re.findall(r"minutes=(\d+)", path.read_text())]
+    assert f"some {round(sum(minutes) / 60)} hours" in " ".join(PAGES["book/teaching.md"].split())
+    intro = PAGES["book/intro.md"]
+    assert f"*{paper.QUESTIONS[0].id}* to *{paper.QUESTIONS[-1].id}*" in intro
+    assert f"*{paper.INCONSISTENCIES[0].id}* to *{paper.INCONSISTENCIES[-1].id}*" in intro

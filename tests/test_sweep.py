@@ -18,7 +18,6 @@ import pytest
 from click.testing import CliRunner
 
 from fer_repro import results, sweep
-from fer_repro.data import files
 from fer_repro.sweep import PlanError, Run, read_plan
 
 PLANS = Path(__file__).parent.parent / "plans"
@@ -203,7 +202,7 @@ def test_a_run_takes_its_share_of_the_cores(monkeypatch: pytest.MonkeyPatch, tmp
     given: list[int] = []
     monkeypatch.setattr(torch, "set_num_threads", given.append)
     monkeypatch.setattr(training, "train", lambda *arguments, **more: None)
-    monkeypatch.setattr(files, "cores", lambda: 8)
+    monkeypatch.setattr(sweep, "cores", lambda: 8)
     for threads, jobs in ((None, 1), (None, 3), (None, 16), (5, 2)):
         assert sweep.perform(tiny(), tmp_path, None, "cpu", "auto", threads, jobs).state == "done"
     assert given == [8, 2, 1, 5]

@@ -460,7 +460,8 @@ def test_a_checkpoint_of_other_code_is_not_taken_up_and_that_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     interrupted(tmp_path, monkeypatch)
-    monkeypatch.setattr(training, "_method", lambda: "of another process")
+    monkeypatch.setattr(training, "METHOD", training.METHOD[1:])
+    monkeypatch.setattr(training, "method_digest", training.method_digest.__wrapped__)  # as in another process
     taken: list[int] = []
     step = training.Trainer._step
     monkeypatch.setattr(training.Trainer, "_step", lambda self, *a: (taken.append(1), step(self, *a))[1])

@@ -121,6 +121,7 @@ def peers(rows: pd.DataFrame) -> Figure:
         color, mark = (_OURS, "o") if row.ours else (_STEP, "s")
         axes.plot([row.milliseconds] * 2, [100 * row.low, 100 * row.high], color=color, linewidth=1.3)
         axes.plot(row.milliseconds, 100 * row.accuracy, mark, color=color, markersize=7)
+        # where another's interval would run through the name, it goes below
         beside = rows[(rows["milliseconds"] > row.milliseconds) & (rows["milliseconds"] < 4 * row.milliseconds)]
         taken = ((beside["low"] - 0.005 < row.accuracy) & (row.accuracy < beside["high"] + 0.005)).any()
         if row.ours:
