@@ -24,7 +24,7 @@ SCHEMA = 1
 Record = dict[str, Any]
 FLOAT32 = Path("benchmarks", "float32")  # under the folder of records: runs wanted in float32, named as any others
 IDENTITY = ("dataset", "recipe", "model", "protocol", "seed")  # what a record must at least say of itself
-KINDS = {"complete": bool, "recipe": dict, "test": dict}  # and what others rely upon without asking
+KINDS = {"complete": bool, "recipe": dict}  # and what others rely upon without asking
 
 # Commits that records name and this history does not have: the working copy with them was lost before it was published.
 # Its code came in later, with the commit named here; that nothing changed in between rests on our word and on a run

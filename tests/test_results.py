@@ -168,7 +168,7 @@ def test_a_number_that_json_does_not_know_is_refused(tmp_path: Path) -> None:
         ('{"schema": 1, "dataset": "fer2013"}', "wanted a record of schema 1 with dataset, recipe, model"),
         (
             '{"schema": 1, "dataset": "a", "recipe": "b", "model": "c", "protocol": "d", "seed": 0, "complete": true}',
-            "a record whose recipe, test is missing or of another kind",
+            "a record whose recipe is missing or of another kind",
         ),
     ],
 )
