@@ -7,6 +7,7 @@ A difference that is not significant is never called better.
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -267,15 +268,24 @@ def _runs(key: tuple[str, str, str], pooled: dict[int, _Test], seeds: dict[int, 
 
 
 class Evaluation:
-    """Everything the ledger asks of the records, computed once each."""
+    """Everything the ledger asks of the records, computed once each.
 
-    def __init__(self, records: Iterable[Record]) -> None:
-        self.records = list(records)
+    ``spread`` is how intervals take up that other seeds would differ (:data:`fer_repro.metrics.SPREADS`).
+    """
+
+    def __init__(self, records: Iterable[Record], spread: str = "student") -> None:
+        self.records, self.spread = list(records), spread
         self.runs = collect(self.records)
         self.leaks = leaking(self.records)
         self.without = without_the_part(self.records)
         self._compared: dict[tuple[Any, ...], pd.DataFrame | None] = {}
         self._drawn: dict[tuple[str, str], dict[str, dict[str, NDArray[np.float64]]]] = {}
+
+    def respread(self, spread: str) -> Evaluation:
+        """Return the same records with another ``spread``; what was resampled is shared, what follows is not."""
+        other = copy.copy(self)
+        other.spread, other._compared = spread, {}
+        return other
 
     def drawn(self, ds: str, recipe: str, model: str) -> dict[str, NDArray[np.float64]]:
         """Return resampled measures (R, S) of one method; all methods of a data set are resampled together, once."""
@@ -313,7 +323,7 @@ class Evaluation:
 
     def interval(self, ds: str, recipe: str, model: str, metric: str) -> tuple[float, float]:
         """Return the interval of that mean, percent: over images (subjects on CK+) and seeds."""
-        low, high = metrics.interval_of(self.drawn(ds, recipe, model)[metric], CONFIDENCE)
+        low, high = metrics.interval_of(self.drawn(ds, recipe, model)[metric], CONFIDENCE, spread=self.spread)
         return 100 * low, 100 * high
 
     def worded(self, ds: str, recipe: str, model: str, metric: str) -> str:
@@ -340,7 +350,7 @@ class Evaluation:
         a, b = self.runs[ds, recipe, baseline], self.runs[ds, recipe, model]
         estimate = self.value(ds, recipe, model, metric)[0] - self.value(ds, recipe, baseline, metric)[0]
         drawn = [self.drawn(ds, recipe, m)[metric] for m in (baseline, model)]
-        d = metrics.difference_of(drawn[0], drawn[1], estimate / 100, CONFIDENCE)
+        d = metrics.difference_of(drawn[0], drawn[1], estimate / 100, CONFIDENCE, spread=self.spread)
         if metric == "accuracy" and a.groups is None:  # images are independent: McNemar's test applies
             pairs = min(len(a.seeds), len(b.seeds))
             p = metrics.mcnemar_over_seeds(a.labels, a.predictions[:pairs], b.predictions[:pairs])
@@ -757,7 +767,7 @@ def power(e: Evaluation, ds: str, pairs: Sequence[tuple[str, str]], measures: Se
     recipe = str(found["recipe"].iloc[0])
     rows = list(found.itertuples())
     drawn = [[e.drawn(ds, recipe, m)[r.metric] for m in (r.baseline, r.model)] for r in rows]
-    scatter = 100 * np.stack([metrics.drawn_difference(a, b) for a, b in drawn], axis=1)  # (R, leads)
+    scatter = 100 * np.stack([metrics.drawn_difference(a, b, spread=e.spread) for a, b in drawn], axis=1)  # (R, leads)
     scatter -= scatter.mean(0)
     replications = scatter + [printed(ds, r.model, r.metric) - printed(ds, r.baseline, r.metric) for r in rows]
     p = np.empty_like(replications)
@@ -991,7 +1001,8 @@ def _overcome(e: Evaluation) -> Verdict | None:
     assert accuracy is not None
     worst = e.worst_class("FER", recipe, ("proposed", *baselines))
     recalls = [
-        metrics.difference_of(worst[b][1], worst["proposed"][1], worst["proposed"][0] - worst[b][0]) for b in baselines
+        metrics.difference_of(worst[b][1], worst["proposed"][1], worst["proposed"][0] - worst[b][0], spread=e.spread)
+        for b in baselines
     ]
     epochs = {m: [r["best_epoch"] for r in e.runs["FER", recipe, m].records] for m in ("proposed", *baselines)}
     pairs = [min(len(epochs["proposed"]), len(epochs[b])) for b in baselines]
@@ -1099,6 +1110,23 @@ def _row(claim: paper.Claim, v: Verdict, e: Evaluation) -> dict[str, Any]:
         "related": list(claim.related),
         "records": list(v.records),
     }
+
+
+def hanging_on_spread(
+    e: Evaluation, mechanisms: Sequence[Mapping[str, Any]] | None = None, spread: str = "resampled"
+) -> pd.DataFrame:
+    """Return the claims of :func:`ledger` that would be judged otherwise by another ``spread``.
+
+    Returns
+    -------
+    DataFrame
+        ``claim, paper, low, high, verdict`` by e's own spread, and ``other_low, other_high, other_verdict``.
+    """
+    table, other = ledger(e, mechanisms), ledger(e.respread(spread), mechanisms)
+    both = table[["claim", "paper", "low", "high", "verdict"]].join(
+        other[["low", "high", "verdict"]].add_prefix("other_")
+    )
+    return both[both["verdict"] != both["other_verdict"]].reset_index(drop=True)
 
 
 def tally(table: pd.DataFrame) -> dict[str, int]:

@@ -32,6 +32,7 @@ IntArray = NDArray[np.int64]
 
 MEASURES = ("accuracy", "precision", "recall", "f1")
 AVERAGES = ("macro", "micro", "weighted")
+SPREADS = ("student", "resampled")  # how an interval of the mean over runs takes up that other runs would differ
 CHUNK_BYTES = 2**25  # of confusion matrices held at once while resampling
 
 
@@ -261,9 +262,14 @@ def intervals(
     return {name: interval_of(values, confidence, seed) for name, values in drawn.items()}
 
 
-def interval_of(drawn: FloatArray, confidence: float = 0.95, seed: int = 0) -> tuple[float, float]:
-    """Return the interval of the mean over runs from resampled values (resamples, S), drawing runs as well."""
-    return _percentiles(_over_runs(np.random.default_rng((seed, 1)), drawn), confidence)
+def interval_of(
+    drawn: FloatArray, confidence: float = 0.95, seed: int = 0, spread: str = "student"
+) -> tuple[float, float]:
+    """Return the interval of the mean over runs from resampled values (resamples, S), drawing runs as well.
+
+    ``spread`` is how: one of :data:`SPREADS`, else a ValueError.
+    """
+    return _percentiles(_over_runs(np.random.default_rng((seed, 1)), drawn, spread), confidence)
 
 
 @dataclass(frozen=True)
@@ -307,33 +313,43 @@ def paired_differences(
 
 
 def difference_of(
-    drawn_a: FloatArray, drawn_b: FloatArray, estimate: float, confidence: float = 0.95, seed: int = 0
+    drawn_a: FloatArray,
+    drawn_b: FloatArray,
+    estimate: float,
+    confidence: float = 0.95,
+    seed: int = 0,
+    spread: str = "student",
 ) -> Difference:
     """Return b - a from values resampled together, (resamples, S) each, and the estimate on the images themselves."""
-    difference = drawn_difference(drawn_a, drawn_b, seed)
+    difference = drawn_difference(drawn_a, drawn_b, seed, spread)
     far = min((difference <= 0).sum(), (difference >= 0).sum())
     p = min(1.0, 2 * (int(far) + 1) / (len(difference) + 1))
     return Difference(float(estimate), *_percentiles(difference, confidence), p)
 
 
-def drawn_difference(drawn_a: FloatArray, drawn_b: FloatArray, seed: int = 0) -> FloatArray:
+def drawn_difference(drawn_a: FloatArray, drawn_b: FloatArray, seed: int = 0, spread: str = "student") -> FloatArray:
     """Return b - a as it scatters over images and runs (resamples,), of what :func:`difference_of` takes."""
     generator = np.random.default_rng((seed, 1))
-    a, b = (_over_runs(generator, drawn) for drawn in (drawn_a, drawn_b))
+    a, b = (_over_runs(generator, drawn, spread) for drawn in (drawn_a, drawn_b))
     return b - a
 
 
-def _over_runs(generator: np.random.Generator, drawn: FloatArray) -> FloatArray:
+def _over_runs(generator: np.random.Generator, drawn: FloatArray, spread: str) -> FloatArray:
     """Return the mean over runs (R,) of each of ``drawn``'s resamples of images (R, S), moved as other runs would be.
 
     So few runs cannot be resampled: S drawn from S have only (S - 1) / S of the variance that they estimate, and badly.
     The mean is moved by a draw from Student's distribution with S - 1 degrees of freedom instead, scaled by the
     standard error of the runs' own means: over runs alone, the interval is Student's. The draws are its R quantiles in
-    random order, so that they bring no more chance with them than they must.
+    random order, so that they bring no more chance with them than they must. ``spread`` "resampled" is what was done
+    before, S runs drawn from S for each resample; it is kept to show which verdicts the change has moved.
     """
+    if spread not in SPREADS:
+        raise ValueError(f"spread: wanted one of {', '.join(SPREADS)}, got {spread!r}")
+    resamples, runs = drawn.shape
+    if spread == "resampled":
+        return np.asarray(np.take_along_axis(drawn, generator.integers(runs, size=drawn.shape), axis=1).mean(1))
     from scipy import stats  # late: half of this module's import time
 
-    resamples, runs = drawn.shape
     mean = drawn.mean(1)
     if runs == 1:
         return mean

@@ -355,6 +355,18 @@ def test_orders_need_significance_in_every_measure():
     assert worse.loc["C-PCT-FER-recall-cnn-lstm", "verdict"] == "not reproduced"
 
 
+def test_claims_that_hang_on_how_seeds_are_spread_are_named():
+    y = _truth()
+    records = [_record(y, _predictions(y, a, k), seed=k) for k, a in enumerate((0.935, 0.940, 0.945))]
+    e = claims.Evaluation(records)
+    table = claims.ledger(e, [])
+    assert table.set_index("claim").loc["C-T2-proposed-accuracy", "verdict"] == "within interval"
+    moved = claims.hanging_on_spread(e, []).set_index("claim")
+    assert moved.loc["C-T2-proposed-accuracy", "other_verdict"] == "partial"
+    assert moved["other_high"].lt(moved["high"]).all() and moved["paper"].between(moved["low"], moved["high"]).all()
+    assert e.spread == "student" and claims.hanging_on_spread(e, [], "student").empty
+
+
 def test_a_difference_that_is_not_significant_is_never_called_better():
     y = _truth()
     p = [_predictions(y, 0.67, k) for k in range(3)]

@@ -223,6 +223,19 @@ def test_over_runs_alone_the_interval_is_about_students():
     assert metrics.interval_of(drawn[:, :1]) == (0.58, 0.58)  # a single run says nothing of others
 
 
+def test_runs_resampled_give_too_narrow_an_interval():
+    """Three drawn from three: their mean's standard deviation is sqrt(2/3) of the standard error, and no t."""
+    rates = np.array([0.58, 0.60, 0.61])
+    drawn = np.tile(rates, (20_000, 1))
+    low, high = metrics.interval_of(drawn, spread="resampled")
+    assert (low, high) == pytest.approx((0.58, 0.61), abs=0.001)  # all three the lowest, or the highest: 1 in 27 each
+    a, b = (metrics.drawn_difference(drawn, 0 * drawn, spread=s) for s in metrics.SPREADS)
+    assert b.std() == pytest.approx(np.sqrt(2 / 3) * rates.std(ddof=1) / np.sqrt(3), rel=0.02)
+    assert a.std() > 1.5 * b.std()
+    with pytest.raises(ValueError, match="spread: wanted one of"):
+        metrics.interval_of(drawn, spread="normal")
+
+
 def test_intervals_of_three_runs_cover_the_mean_of_all_runs():
     """Images and runs are both a sample: the interval holds the mean over all of either about as often as it says."""
     generator = np.random.default_rng(11)
