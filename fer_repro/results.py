@@ -24,7 +24,14 @@ SCHEMA = 1
 Record = dict[str, Any]
 FLOAT32 = Path("benchmarks", "float32")  # under the folder of records: runs wanted in float32, named as any others
 IDENTITY = ("dataset", "recipe", "model", "protocol", "seed")  # what a record must at least say of itself
-KINDS = {"complete": bool, "recipe": dict}  # and what others rely upon without asking
+KINDS: dict[str, type | tuple[type, ...]] = {  # and what others rely upon without asking
+    **dict.fromkeys(("dataset", "model", "protocol"), str),
+    **dict.fromkeys(("seed", "parameters", "best_epoch"), int),
+    **dict.fromkeys(("seconds", "images_per_second"), (int, float)),
+    **dict.fromkeys(("recipe", "options", "split", "test", "predictions", "data", "code"), dict),
+    **dict.fromkeys(("classes", "curves"), list),
+    "complete": bool,
+}
 
 # Commits that records name and this history does not have: the working copy with them was lost before it was published.
 # Its code came in later, with the commit named here; that nothing changed in between rests on our word and on a run
@@ -119,7 +126,31 @@ def read(path: Path | str) -> Record:
         raise RecordError(f"{path}: wanted a record of schema {SCHEMA} with {', '.join(IDENTITY)}")
     if odd := [k for k, kind in KINDS.items() if not isinstance(record.get(k), kind)]:
         raise RecordError(f"{path}: a record whose {', '.join(odd)} is missing or of another kind")
+    if damage := _odd_predictions(record):
+        raise RecordError(f"{path}: a record whose predictions are damaged: {damage}")
     return record
+
+
+def _odd_predictions(record: Mapping[str, Any]) -> str | None:
+    """Say what keeps a record's predictions from being judged again; None if nothing does."""
+    found, test, classes = record["predictions"], record["test"], len(record["classes"])
+    n = test.get("n")
+    if not isinstance(n, int) or n < 1 or not isinstance(test.get("accuracy"), float):
+        return "the test has no number of images, or no accuracy"
+    for name in ("label", "predicted", "confidence", "subject", "sequence"):
+        values = found.get(name)
+        if values is None and name in ("subject", "sequence"):
+            continue  # of data that name no persons
+        if not isinstance(values, list) or len(values) != n:
+            return f"wanted {n} values of {name}, as many as test images"
+        if name in ("label", "predicted") and not (
+            {type(v) for v in values} == {int} and 0 <= min(values) and max(values) < classes
+        ):
+            return f"{name} holds what is none of {classes} classes"
+    right = sum(a == b for a, b in zip(found["label"], found["predicted"], strict=True))
+    if abs(right / n - test["accuracy"]) > 1e-6:
+        return f"{right} of {n} are right, which is not the accuracy it states"
+    return None
 
 
 def load_all(

@@ -28,6 +28,9 @@ def record(**fields: Any) -> results.Record:
     }
     base |= {"seed": 0, "fold": None, "recipe": RECIPES["quick"].to_dict(), "options": {}, "complete": True}
     base |= {"parameters": 5, "best_epoch": 3, "seconds": 1.5, "images_per_second": 9.0, "test": test}
+    base |= {"classes": ["anger", "disgust"], "split": {"test": 2}, "data": {}, "code": {}}
+    named = {"label": [0, 1], "predicted": [0, 0], "confidence": [0.9, 0.6], "subject": None, "sequence": None}
+    base |= {"predictions": named | {"duplicate": []}}
     base |= {"test_without_duplicates": None, "sequences": None, "curves": [{"epoch": 1, "train_loss": 0.1}]}
     return {**base, **fields}
 
@@ -168,7 +171,7 @@ def test_a_number_that_json_does_not_know_is_refused(tmp_path: Path) -> None:
         ('{"schema": 1, "dataset": "fer2013"}', "wanted a record of schema 1 with dataset, recipe, model"),
         (
             '{"schema": 1, "dataset": "a", "recipe": "b", "model": "c", "protocol": "d", "seed": 0, "complete": true}',
-            "a record whose recipe is missing or of another kind",
+            "a record whose parameters, best_epoch, .*, recipe, .* is missing or of another kind",
         ),
     ],
 )
@@ -179,6 +182,33 @@ def test_what_is_no_record_is_named(text: str, message: str, tmp_path: Path) -> 
         results.read(path)
     with pytest.raises(results.RecordError, match="nowhere"):
         results.read(tmp_path / "nowhere.json")
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"predicted": [0]}, "wanted 2 values of predicted"),
+        ({"label": None}, "wanted 2 values of label"),
+        ({"confidence": [0.9, 0.6, 0.3]}, "wanted 2 values of confidence"),
+        ({"subject": [4]}, "wanted 2 values of subject"),
+        ({"predicted": [0, 2]}, "predicted holds what is none of 2 classes"),
+        ({"label": [0, [1]]}, "label holds what is none of 2 classes"),
+        ({"predicted": [0, 1]}, "2 of 2 are right, which is not the accuracy it states"),
+    ],
+)
+def test_predictions_that_cannot_be_judged_again_are_named(
+    changed: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    whole = record()
+    path = results.write(whole | {"predictions": whole["predictions"] | changed}, tmp_path)
+    with pytest.raises(results.RecordError, match=f"{path.name}: a record whose predictions are damaged: {message}"):
+        results.load_all(tmp_path)
+
+
+def test_a_test_of_nothing_is_no_test(tmp_path: Path) -> None:
+    path = results.write(record(test={"n": 0, "accuracy": 0.0}), tmp_path)
+    with pytest.raises(results.RecordError, match=f"{path.name}: .* no number of images"):
+        results.read(path)
 
 
 def test_records_are_chosen_and_ordered(tmp_path: Path) -> None:
