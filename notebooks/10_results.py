@@ -134,10 +134,12 @@ figures.show(
 # ## Eqs 13–16 by hand
 #
 # $$
-# \text{Accuracy} = \frac{TP + TN}{\text{all}}, \quad
-# \text{Precision} = \frac{TP}{TP + FP}, \quad
-# \text{Recall} = \frac{TP}{TP + FN}, \quad
-# F_1 = \frac{2}{1/\text{Precision} + 1/\text{Recall}}
+# \begin{aligned}
+# \text{Accuracy} &= \frac{TP + TN}{\text{all}}, &
+# F_1 &= \frac{2}{1/\text{Precision} + 1/\text{Recall}}, \\
+# \text{Precision} &= \frac{TP}{TP + FP}, &
+# \text{Recall} &= \frac{TP}{TP + FN}
+# \end{aligned}
 # $$
 #
 # The paper writes them for two classes. With seven, each class is in turn "positive"; what is then averaged is Q15.
@@ -170,7 +172,7 @@ print(f"precision {np.mean(precision):.4f}, recall {np.mean(recall):.4f}, F1 {np
 label, predicted = record["predictions"]["label"], record["predictions"]["predicted"]
 averages = pd.DataFrame(
     [
-        {"average": kind, **{k: 100 * v for k, v in metrics.scores_of(matrix, kind).items() if k != "confusion"}}
+        {"average": kind, **{paper.METRIC_NAMES[k]: 100 * v for k, v in metrics.scores_of(matrix, kind).items()}}
         for kind in ("macro", "micro", "weighted")
     ]
 )
@@ -199,8 +201,8 @@ ranges = metrics.intervals(label, predicted, len(record["classes"]), groups=grou
 figures.table(
     pd.DataFrame(
         [
-            {"measure": k, "value": 100 * record["test"][k], "from": 100 * ranges[k][0], "to": 100 * ranges[k][1]}
-            for k in ("accuracy", "precision", "recall", "f1")
+            {"measure": name, "value": 100 * record["test"][k], "from": 100 * ranges[k][0], "to": 100 * ranges[k][1]}
+            for k, name in paper.METRIC_NAMES.items()
         ]
     ),
     name="tab-results-live-intervals",
