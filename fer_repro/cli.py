@@ -134,7 +134,9 @@ def data_fetch(name: str, target: Path) -> None:
 @click.option("--model", type=click.Choice(MODELS), default="proposed", show_default=True)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @click.option(
-    "--protocol", type=click.Choice(["official", "subjects", "frames"]), help="The data set's own by default."
+    "--protocol",
+    type=click.Choice(["official", "subjects", "sequences", "frames"]),
+    help="The data set's own by default.",
 )
 @click.option("--fold", type=click.IntRange(0), help="One of CK+'s ten folds; all of them, in turn, by default.")
 @click.option("--epochs", type=click.IntRange(2), help="A trial with this many epochs in all; no verdict rests on it.")

@@ -161,10 +161,8 @@ def companions(ds: FaceDataset) -> dict[str, float]:
 
 def over_sequences(ds: FaceDataset, seed: int = 0) -> FaceDataset:
     """Return a copy split at random over sequences, 30 % to test: no sequence on both sides, but people are."""
-    rng = np.random.default_rng(seed)
-    ids = rng.permutation(np.unique(ds.sequence))
-    chosen = np.isin(ds.sequence, ids[: round(splits.TEST_SHARE * len(ids))])
-    return replace(ds, split=np.where(chosen, "test", "train"))
+    divided = splits.protocol(ds, "sequences", seed)
+    return replace(ds, split=np.where(divided.split == "test", "test", "train"))
 
 
 def divisions(ds: FaceDataset, random_splits: int = RANDOM_SPLITS, folds: int = splits.FOLDS) -> dict[str, list[Any]]:
@@ -356,8 +354,8 @@ def worth_of_duplicates(records: Iterable[results.Record]) -> pd.DataFrame:
 def leak_in_records(records: Iterable[results.Record]) -> pd.DataFrame:
     """Return CK+ accuracy by model, recipe and protocol (all folds of a seed together), with the interval of runs.
 
-    Columns: ``model, recipe, protocol, leaks, runs, folds, images, accuracy, low, high``; variants are left out. Images
-    of one subject are drawn together for the interval.
+    Columns: ``model, recipe, protocol, leaks, runs, folds, images, accuracy, low, high``; variants are left out. The
+    interval is over people, drawn whole, and seeds.
     """
     groups: dict[tuple[str, str, str], list[results.Record]] = {}
     for r in records:
@@ -365,8 +363,8 @@ def leak_in_records(records: Iterable[results.Record]) -> pd.DataFrame:
             groups.setdefault((r["model"], r["recipe"]["name"], r["protocol"]), []).append(r)
     rows = []
     for (model, recipe, protocol), runs in sorted(groups.items()):
-        y, p, who = (_together(runs, k) for k in ("label", "predicted", "subject"))
-        low, high = metrics.intervals(y, p, len(runs[0]["classes"]), groups=who)["accuracy"]
+        y, p = (_together(runs, k) for k in ("label", "predicted"))
+        low, high = metrics.interval_of(_drawn_people(runs))
         rows.append(
             {
                 "model": model,
@@ -385,10 +383,11 @@ def leak_in_records(records: Iterable[results.Record]) -> pd.DataFrame:
 
 
 def leak_of_methods(records: Iterable[results.Record]) -> pd.DataFrame:
-    """Return how much higher CK+ accuracy is on the split over frames than with people apart, by model and recipe.
+    """Return how much higher CK+ accuracy is on a leaking split than with people apart, by split, model and recipe.
 
-    Columns: ``model, recipe, frames, subjects`` (accuracies of single images), ``difference, low, high``; only methods
-    with all folds. The two splits test other images, so people are drawn for each on its own.
+    Columns: ``model, recipe, protocol, leaking, subjects`` (accuracies of single images), ``difference, low, high``;
+    only methods with all folds. The two splits test other images, so people are drawn for each on its own; the interval
+    takes up the seeds, too.
     """
     groups: dict[tuple[str, str], dict[str, list[results.Record]]] = {}
     for r in records:
@@ -396,19 +395,37 @@ def leak_of_methods(records: Iterable[results.Record]) -> pd.DataFrame:
             groups.setdefault((r["model"], r["recipe"]["name"]), {}).setdefault(r["protocol"], []).append(r)
     rows = []
     for (model, recipe), runs in sorted(groups.items()):
-        if set(runs) < {"frames", "subjects"} or {r["fold"] for r in runs["subjects"]} != set(range(splits.FOLDS)):
+        apart = runs.get("subjects", [])
+        if {r["fold"] for r in apart} != set(range(splits.FOLDS)):
             continue
-        drawn, here = {}, {}
-        for number, protocol in enumerate(("frames", "subjects")):
-            y, p, who = (_together(runs[protocol], k) for k in ("label", "predicted", "subject"))
-            classes = len(runs[protocol][0]["classes"])
-            drawn[protocol] = metrics.bootstrap_measures(y, p, classes, groups=who, seed=number)["accuracy"][:, 0]
-            here[protocol] = float((y == p).mean())
-        low, high = np.percentile(drawn["frames"] - drawn["subjects"], [2.5, 97.5])
-        difference = here["frames"] - here["subjects"]
-        rows.append((model, recipe, here["frames"], here["subjects"], difference, float(low), float(high)))
-    columns = ["model", "recipe", "frames", "subjects", "difference", "low", "high"]
+        for protocol in (name for name in splits.PROTOCOLS if name in splits.LEAKING and name in runs):
+            here = [_accuracy(r) for r in (runs[protocol], apart)]
+            drawn = [_drawn_people(r, seed=k) for k, r in enumerate((runs[protocol], apart))]
+            found = metrics.difference_of(drawn[1], drawn[0], here[0] - here[1])
+            rows.append((model, recipe, protocol, *here, found.estimate, found.low, found.high))
+    columns = ["model", "recipe", "protocol", "leaking", "subjects", "difference", "low", "high"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def _accuracy(runs: Iterable[results.Record]) -> float:
+    y, p = (_together(runs, k) for k in ("label", "predicted"))
+    return float((y == p).mean())
+
+
+def _drawn_people(runs: Iterable[results.Record], resamples: int = 2000, seed: int = 0) -> NDArray[np.float64]:
+    """Return the accuracy of each seed's runs together, people drawn with replacement: (resamples, seeds)."""
+    by_seed: dict[int, list[results.Record]] = {}
+    for r in runs:
+        by_seed.setdefault(r["seed"], []).append(r)
+    people = np.unique(np.concatenate([_together(mine, "subject") for mine in by_seed.values()]))
+    right, shown = np.zeros((2, len(people), len(by_seed)))
+    for k, mine in enumerate(by_seed.values()):
+        y, p, who = (_together(mine, what) for what in ("label", "predicted", "subject"))
+        at = np.searchsorted(people, who)
+        right[:, k] = np.bincount(at, y == p, len(people))
+        shown[:, k] = np.bincount(at, minlength=len(people))
+    times = np.random.default_rng(seed).multinomial(len(people), np.full(len(people), 1 / len(people)), resamples)
+    return np.asarray((times @ right) / np.maximum(times @ shown, 1))
 
 
 def _together(runs: Iterable[Mapping[str, Any]], what: str) -> IntArray:

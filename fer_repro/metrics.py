@@ -322,9 +322,13 @@ def difference_of(
 ) -> Difference:
     """Return b - a from values resampled together, (resamples, S) each, and the estimate on the images themselves."""
     difference = drawn_difference(drawn_a, drawn_b, seed, spread)
+    return Difference(float(estimate), *_percentiles(difference, confidence), two_sided(difference))
+
+
+def two_sided(difference: FloatArray) -> float:
+    """Return the two-sided p-value of no difference, given resampled ones (R,); see :func:`paired_differences`."""
     far = min((difference <= 0).sum(), (difference >= 0).sum())
-    p = min(1.0, 2 * (int(far) + 1) / (len(difference) + 1))
-    return Difference(float(estimate), *_percentiles(difference, confidence), p)
+    return min(1.0, 2 * (int(far) + 1) / (len(difference) + 1))
 
 
 def drawn_difference(drawn_a: FloatArray, drawn_b: FloatArray, seed: int = 0, spread: str = "student") -> FloatArray:
@@ -348,14 +352,18 @@ def _over_runs(generator: np.random.Generator, drawn: FloatArray, spread: str) -
     resamples, runs = drawn.shape
     if spread == "resampled":
         return np.asarray(np.take_along_axis(drawn, generator.integers(runs, size=drawn.shape), axis=1).mean(1))
-    from scipy import stats  # late: half of this module's import time
-
     mean = drawn.mean(1)
     if runs == 1:
         return mean
     error = drawn.mean(0).std(ddof=1) / math.sqrt(runs)
-    quantiles = stats.t.ppf((np.arange(resamples) + 0.5) / resamples, runs - 1)
-    return np.asarray(mean + error * generator.permutation(quantiles))
+    return np.asarray(mean + error * generator.permutation(student_quantiles(resamples, runs)))
+
+
+def student_quantiles(resamples: int, runs: int) -> FloatArray:
+    """Return evenly spaced quantiles of Student's distribution with ``runs`` - 1 degrees of freedom, (resamples,)."""
+    from scipy import stats  # late: half of this module's import time
+
+    return np.asarray(stats.t.ppf((np.arange(resamples) + 0.5) / resamples, runs - 1))
 
 
 def _percentiles(values: FloatArray, confidence: float) -> tuple[float, float]:

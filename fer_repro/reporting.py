@@ -94,13 +94,14 @@ def generalisation(records: Iterable[Record]) -> pd.DataFrame:
 def outcome(table: pd.DataFrame) -> str:
     """Return the prefix ReScience asks for: "[Re]" where the headline claims held, "[¬Re]" where one did not.
 
-    "[Re, in progress]" as long as one of the headline claims has not been run. Claims that the paper contradicts itself
-    say nothing about whether its numbers can be had again, and are passed over.
+    One at least must be reproduced: intervals so wide that they hold everything show nothing. "[Re, in progress]" as
+    long as one of the headline claims has not been run. Claims that the paper contradicts itself say nothing about
+    whether its numbers can be had again, and are passed over.
     """
     verdicts = set(table.set_index("claim").loc[list(claims.HEADLINES), "verdict"]) - {"inconsistent in the paper"}
     if "not run yet" in verdicts:
         return "[Re, in progress]"
-    return "[Re]" if verdicts <= {"reproduced", "within interval"} else "[¬Re]"
+    return "[Re]" if "reproduced" in verdicts and verdicts <= {"reproduced", "within interval"} else "[¬Re]"
 
 
 def metadata(table: pd.DataFrame, records: Sequence[Record] = ()) -> dict[str, Any]:

@@ -144,7 +144,7 @@ def _odd_predictions(record: Mapping[str, Any]) -> str | None:
         if not isinstance(values, list) or len(values) != n:
             return f"wanted {n} values of {name}, as many as test images"
         if name in ("label", "predicted") and not (
-            {type(v) for v in values} == {int} and 0 <= min(values) and max(values) < classes
+            {type(v) for v in values} == {int} and min(values) >= 0 and max(values) < classes
         ):
             return f"{name} holds what is none of {classes} classes"
     right = sum(a == b for a, b in zip(found["label"], found["predicted"], strict=True))

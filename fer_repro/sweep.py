@@ -159,8 +159,8 @@ def _expand(block: dict[str, Any], where: str) -> list[Run]:
         protocol = block.get("protocol", DEFAULT_PROTOCOL[dataset])
         if (protocol == "official") == (dataset == "ckplus"):
             raise PlanError(
-                f"{where}: {dataset} has no split {protocol!r}: CK+ is divided by 'subjects' or 'frames', "
-                "every other data set has an official split"
+                f"{where}: {dataset} has no split {protocol!r}: CK+ is divided by 'subjects', 'sequences' or "
+                "'frames', every other data set has an official split"
             )
         if "folds" in block and protocol != "subjects":
             raise PlanError(f"{where}: only the protocol 'subjects' has folds, got folds with {protocol!r}")

@@ -430,8 +430,8 @@ figures.show(
 # ## Our decisions, and what changes if they are taken otherwise
 #
 # Q11: AdamW, one cycle a stage, mixed precision where the hardware has it, gradient norm clipped at 1
-# : Fixed before any full run on real faces, the learning rate by a few trials on FER2013's validation images and the
-#   rest without a comparison, and the same for all networks.
+# : Fixed before any full run on real faces, the learning rate by a few trials of the proposed network on FER2013's
+#   validation images and the rest without a comparison, and the same for all networks.
 #   Another optimiser would move all of them.
 #
 # Q16: what went into a removed module goes on to the next

@@ -523,7 +523,7 @@ figures.table(
 # ## Take-aways
 #
 # - F1 can be checked against precision and recall in any table, in the head: it lies at most halfway between them.
-# - Recall that differs from accuracy tells you which average was taken.
+# - Recall that differs from accuracy tells you which average was taken, if both rest on the same predictions.
 # - The GRIM test needs one test set counted once; say so whenever you use it.
 # - A check is worth something only if it is silent on a sound article. Plant one.
 # - Most of what looks wrong here would be settled by two sentences: which images were tested, and how classes were

@@ -119,7 +119,7 @@ run = [r for r in sensitivity.READINGS if r not in sensitivity.missing(quick)]
 {run[0].words: by_hand(run[0])} if run else "not run yet"
 
 # %% [markdown]
-# ## Which silences matter
+# ## Which silences may matter
 
 
 # %%
@@ -198,9 +198,9 @@ if left:
 # %% [markdown]
 # :::{admonition} What this can and cannot say
 # :class: important
-# Drawn faces and short training rank the questions; they give no verdict on the paper, and records of `quick` are
-# refused by the ledger. One factor at a time also sees no interplay: two changes that hurt alone may not hurt
-# together. And a default is not *right* because another reading does worse. It is written down.
+# Drawn faces and short training suggest which questions to ask of real ones; they give no verdict on the paper, and
+# records of `quick` are refused by the ledger. One factor at a time also sees no interplay: two changes that hurt alone
+# may not hurt together. And a default is not *right* because another reading does worse. It is written down.
 # :::
 #
 # ## One by one

@@ -400,8 +400,68 @@ def test_power_is_that_of_the_papers_leads_and_grows_with_them(monkeypatch):
     assert claims.power(claims.Evaluation([]), "FER", pairs, paper.METRICS) is None
 
 
+def test_power_without_spread_is_that_of_a_normal_test():
+    """Three seeds alike: what is left is the chance of images, and McNemar's test of a known number of them."""
+    from scipy import stats
+
+    e = claims.Evaluation([r for m, a in (("cnn-lstm", 0.66), ("proposed", 0.67)) for r in _fer(m, a)])
+    lead = paper.TABLE_2["proposed"]["accuracy"] - paper.TABLE_2["cnn-lstm"]["accuracy"]
+    found = claims.power(e, "FER", [("cnn-lstm", "proposed")], ["accuracy"])
+    a, b = (e.runs["FER", "native48", m] for m in ("cnn-lstm", "proposed"))
+    apart = np.mean([(x == a.labels) != (y == a.labels) for x, y in zip(a.predictions, b.predictions, strict=True)])
+    error = 100 * np.sqrt(apart / len(a.labels))  # of one pair of runs; over three runs it is smaller
+    assert found.shown >= stats.norm.sf(stats.norm.isf(0.025) - lead / error) - 0.1
+    assert claims._mcnemar_expected(np.array([1.0]), 400.0, 10_000) == pytest.approx(
+        metrics.mcnemar(
+            np.zeros(10_000, int),
+            np.r_[np.ones(250), np.zeros(9750)],
+            np.r_[np.zeros(250), np.ones(150), np.zeros(9600)],
+            0,
+        ),
+        rel=1e-6,
+    )
+
+
+def test_the_mean_of_all_leads_is_one_statement():
+    e = claims.Evaluation(_all_fer(proposed=0.75))
+    pairs = claims.order_pairs("FER")
+    found = claims.joint_lead(e, "FER", pairs, paper.METRICS)
+    each = e.comparisons("FER", pairs, paper.METRICS)
+    assert found.ours == pytest.approx(each["difference"].mean())
+    assert found.low < found.ours < found.high
+    assert found.high - found.low < (each["high"] - each["low"]).max()  # a mean scatters less than the widest of them
+    stated = claims.stated_leads("FER", each)
+    assert found.paper == pytest.approx(stated.mean())
+    first = each.iloc[0]
+    assert stated.iloc[0] == pytest.approx(
+        paper.TABLE_2["proposed"][first["metric"]] - paper.TABLE_2[first["baseline"]][first["metric"]]
+    )
+    assert claims.joint_lead(claims.Evaluation([]), "FER", pairs, paper.METRICS) is None
+
+
+def test_leads_between_table_1s_networks_are_table_1s():
+    compared = pd.DataFrame({"model": ["proposed"], "baseline": ["no_attention"], "metric": ["accuracy"]})
+    assert claims.stated_leads("FER", compared).tolist() == [
+        pytest.approx(paper.TABLE_1["proposed"]["FER"] - paper.TABLE_1["no_attention"]["FER"])
+    ]
+
+
+def test_claims_are_counted_by_whose_number_they_are():
+    table = claims.ledger(_fer(), [])
+    groups = claims.tally_by_group(table)
+    assert groups.to_numpy().sum() == len(table) == len(paper.CLAIMS)
+    assert {v: int(n) for v, n in groups.sum(axis=1).items()} == {v: n for v, n in claims.tally(table).items() if n}
+    cells = [c for c in paper.CLAIMS if c.kind == "cell"]
+    of = {"proposed network": 0, "without a part": 0, "baselines": 0}
+    for c in cells:
+        of["proposed network" if c.model == "proposed" else "without a part" if "no_" in c.model else "baselines"] += 1
+    assert {g: int(groups[g].sum()) for g in of} == of
+
+
 def test_a_removal_has_no_other_number_than_table_1s():
     assert claims.printed("CK", "no_attention", "accuracy") == paper.TABLE_1["no_attention"]["CK"]
+    assert claims.printed("CK", "proposed", "accuracy") == paper.TABLE_3["proposed"]["accuracy"]
+    assert claims.printed("CK", "proposed", "accuracy", "I") == paper.TABLE_1["proposed"]["CK"]
     with pytest.raises(KeyError, match="accuracies only"):
         claims.printed("CK", "no_attention", "f1")
 

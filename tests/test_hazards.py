@@ -151,6 +151,27 @@ def test_folds_are_put_together_and_the_leaking_protocol_is_marked():
     assert hazards.leak_in_records([]).empty
 
 
+def test_the_leaks_size_takes_up_people_and_seeds():
+    def run(protocol, seed, right, fold=None):
+        who = np.repeat(np.arange(20), 2)
+        predicted = [0 if k < right else 1 for k in range(40)]
+        r = _record(dataset="ckplus", protocol=protocol, seed=seed, fold=fold)
+        r["predictions"] = {"label": [0] * 40, "predicted": predicted, "subject": who.tolist()}
+        return r
+
+    apart = [run("subjects", seed, 30, fold) for seed in range(3) for fold in range(10)]
+    level = hazards.leak_of_methods([*apart, *(run("frames", seed, 36) for seed in range(3))])
+    (row,) = level.itertuples()
+    assert (row.protocol, row.leaking, row.subjects) == ("frames", 0.9, 0.75)
+    assert row.difference == pytest.approx(0.15) and row.low < 0.15 < row.high
+    uneven = hazards.leak_of_methods([*apart, *(run("frames", seed, n) for seed, n in enumerate((32, 36, 40)))])
+    assert uneven.loc[0, "difference"] == pytest.approx(0.15)
+    assert uneven.loc[0, "high"] - uneven.loc[0, "low"] > 1.15 * (row.high - row.low)  # seeds that differ count
+    both = hazards.leak_of_methods([*apart, run("frames", 0, 36), run("sequences", 0, 32)])
+    assert both["protocol"].tolist() == ["sequences", "frames"]
+    assert hazards.leak_of_methods(apart[:5]).empty
+
+
 def test_the_committed_facts_hold_counts_and_no_picture():
     found = hazards.facts()
     assert found["fer2013"]["images"] == sum(sum(c.values()) for c in found["fer2013"]["counts"].values()) == 35887

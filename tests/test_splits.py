@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -80,6 +82,20 @@ def test_random_frames_leak(ck):
     assert (splits.protocol(ck, "frames", seed=4).split != ds.split).any()
 
 
+def test_random_sequences_stay_whole_and_their_people_do_not(ck):
+    ds = splits.protocol(ck, "sequences", seed=3)
+    ids, first, at = np.unique(ck.sequence, return_index=True, return_inverse=True)
+    assert (ds.split == ds.split[first][at]).all()  # one side for all frames of a sequence
+    whole, n = ds.split[first], len(ids)
+    assert (whole == "test").sum() == round(0.3 * n)
+    assert (whole == "val").sum() == round(0.1 * (n - round(0.3 * n)))
+    assert splits.shared_subjects(ds)["train", "test"] and "sequences" in splits.LEAKING
+    assert (splits.protocol(ck, "sequences", seed=3).split == ds.split).all()
+    assert (splits.protocol(ck, "sequences", seed=4).split != ds.split).any()
+    with pytest.raises(DataError, match="wanted every image's sequence, got 3 of none"):
+        splits.protocol(replace(ck, sequence=np.where(ck.sequence == ids[0], -1, ck.sequence)), "sequences")
+
+
 def test_official_keeps_what_the_data_set_carries(tiny_fer):
     ds = splits.protocol(tiny_fer, "official", seed=9)
     assert ds.fingerprint() == tiny_fer.fingerprint()
@@ -103,11 +119,12 @@ def test_the_original_is_left_alone(ck):
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("random", {}, "protocol: wanted one of official, subjects, frames, got 'random'"),
+        ("random", {}, "protocol: wanted one of official, subjects, sequences, frames, got 'random'"),
         ("subjects", {"fold": 10}, r"fold: wanted 0\.\.9, got 10"),
         ("subjects", {"fold": -1}, r"fold: wanted 0\.\.9, got -1"),
+        ("sequences", {"fold": 1}, "only the protocol 'subjects' has folds"),
         ("frames", {"fold": 1}, "only the protocol 'subjects' has folds"),
-        ("official", {}, "it has no official split, use 'subjects' or 'frames'"),
+        ("official", {}, "it has no official split, use 'subjects', 'sequences' or 'frames'"),
     ],
 )
 def test_refusals(ck, name, options, message):

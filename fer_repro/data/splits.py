@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from .faces import DataError, FaceDataset
 
-PROTOCOLS = ("official", "subjects", "frames")
+PROTOCOLS = ("official", "subjects", "sequences", "frames")
 DEFAULT_PROTOCOL = {"synthetic": "official", "fer2013": "official", "ckplus": "subjects"}
-LEAKING = {"frames"}  # the same person's, and the same sequence's, frames on both sides
+LEAKING = {"frames", "sequences"}  # the same person on both sides; with "frames" the same sequence, too
 FOLDS = 10
 PARTITION_SEED = 2024  # of the folds: fixed, so that every method and every training seed meets the same ones
-TEST_SHARE = 0.3  # of the random split
-VAL_SHARE = 0.1  # of what the random split leaves
+TEST_SHARE = 0.3  # of the random splits
+VAL_SHARE = 0.1  # of what a random split leaves
 
 
 def protocol(ds: FaceDataset, name: str, seed: int = 0, fold: int | None = None) -> FaceDataset:
@@ -26,14 +26,15 @@ def protocol(ds: FaceDataset, name: str, seed: int = 0, fold: int | None = None)
     Parameters
     ----------
     ds : FaceDataset
-    name : {"official", "subjects", "frames"}
+    name : {"official", "subjects", "sequences", "frames"}
         ``"official"``: the split the data set carries (FER2013, synthetic faces).
         ``"subjects"``: folds with nobody on both sides; ``fold`` is the test set, the next one validates, the other
         eight train. The folds are balanced by class and the same for every ``seed``.
-        ``"frames"``: 30 % of the frames, drawn at random by ``seed``, are the test set; a tenth of the rest
-        validates. It leaks: frames of one sequence come to stand on both sides (:data:`LEAKING`).
+        ``"sequences"``: 30 % of the sequences, drawn at random by ``seed``, are the test set; a tenth of the rest
+        validates. It leaks (:data:`LEAKING`): other sequences of the same people stand on the other side.
+        ``"frames"``: the same with single frames. It leaks more: frames of one sequence stand on both sides.
     seed : int
-        Of the random split; the other two do not depend on it.
+        Of the random splits; the other two do not depend on it.
     fold : int, optional
         0..9, for ``"subjects"`` only; without it fold 0.
 
@@ -52,6 +53,11 @@ def protocol(ds: FaceDataset, name: str, seed: int = 0, fold: int | None = None)
         return _official(ds)
     if name == "frames":
         return replace(ds, split=_random(len(ds), seed))
+    if name == "sequences":
+        if (ds.sequence < 0).any():
+            raise DataError(f"{ds.name}: wanted every image's sequence, got {int((ds.sequence < 0).sum())} of none")
+        ids, at = np.unique(ds.sequence, return_inverse=True)
+        return replace(ds, split=_random(len(ids), seed)[at])
     divided = replace(ds, split=_by_subject(ds, 0 if fold is None else fold))
     refuse_shared_subjects(divided)
     return divided
@@ -60,7 +66,7 @@ def protocol(ds: FaceDataset, name: str, seed: int = 0, fold: int | None = None)
 def _official(ds: FaceDataset) -> FaceDataset:
     for split in ("train", "val", "test"):
         if not (ds.split == split).any():
-            known = "it has no official split, use 'subjects' or 'frames'"
+            known = "it has no official split, use 'subjects', 'sequences' or 'frames'"
             reason = known if ds.name == "ckplus" else "the files may be incomplete, see `fer-repro data check`"
             raise DataError(f"{ds.name}: wanted images in train, val and test, got none in {split}: {reason}")
     return replace(ds, split=ds.split.copy())
