@@ -118,7 +118,8 @@ figures.say(
 # ahead with *nothing* in the way, and loses as much as the other, would be supported by that rule, and its foil
 # contradicted, though neither copes better. So a decision along a nuisance stands only if what is *left* says the same:
 # accuracy above chance under the nuisance, in percent of that without it. We saw the need for this only in the results.
-# Like the correction, it is therefore made so that it can take a word back, and never give one:
+# Like the correction, it is therefore made so that it can take a word back, and never give one. Of two tests that both
+# have to hold, the larger p-value is the one that is corrected:
 
 
 # %%
@@ -629,7 +630,8 @@ figures.table(
     .rename(columns={"id": "measurement", "p_holm": "p, corrected", "word": "counted together"}),
     name="tab-mech-holm",
     caption="Planned measurements, surest first: what each says alone, the p-value of Student's paired test over "
-    "seeds, Holm's correction over all of them, and the word that is left.",
+    "seeds (along a nuisance of what is left, too: the larger of the two), Holm's correction over all of them, and the "
+    "word that remains.",
     formats={"p": figures.p_value, "p, corrected": figures.p_value},
 )
 words = {}
