@@ -555,7 +555,8 @@ def _cell(claim: paper.Claim, e: Evaluation) -> Verdict:
     )
     verdict = judge(claim.value, ours, low, high, tolerance)
     if contradiction:
-        verdict, reason = "inconsistent in the paper", f"{contradiction} Ours: {reason}."
+        reason = f"{contradiction} Ours: {reason}. Taken as printed, it would be {verdict}."
+        verdict = "inconsistent in the paper"
     return Verdict(verdict, reason, ours, low, high, recipe, tuple(e.paths(ds, recipe, model)))
 
 
@@ -662,7 +663,8 @@ def _percent(claim: paper.Claim, e: Evaluation) -> Verdict:
         verdict, said = _not_shown(low, claim.value, high)
         reason += f"; {said}"
     if contradiction:
-        verdict, reason = "inconsistent in the paper", f"{contradiction} Ours: {reason}."
+        reason = f"{contradiction} Ours: {reason}. Taken as printed, it would be {verdict}."
+        verdict = "inconsistent in the paper"
     return Verdict(verdict, reason, ours, low, high, recipe, tuple(e.paths(ds, recipe, "proposed", baseline)))
 
 
