@@ -409,7 +409,7 @@ def show_comparisons(ds, pairs, measures, name, what):
                     f"{paper.METHOD_NAMES[r.model]} above {paper.METHOD_NAMES[r.baseline]}"
                     for r in compared.itertuples()
                 ],
-                "measure": compared["metric"],
+                "measure": compared["metric"].map(paper.METRIC_NAMES),
                 "difference": [f"{r.difference:+.2f} ({r.low:+.2f} to {r.high:+.2f})" for r in compared.itertuples()],
                 "p": compared["p"],
                 "p, corrected": compared["p_holm"],
