@@ -1303,7 +1303,7 @@ def _tau(order: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.
 CAVEATS = """\
 Numbers of one table share their runs, and are not so many pieces of evidence. The baselines are networks of ours,
 since the paper describes none of them (Q17). On CK+ verdicts hold for people kept apart; the paper names no split
-(Q12), and a split that leaks lifts the same networks by about as much as most of the distances there."""
+(Q12), and one over frames, which leaks, lifts the same networks by about as much as most of the distances there."""
 BEGIN, END = "<!-- ledger:begin -->", "<!-- ledger:end -->"
 HEADLINES = (
     "C-T1-FER-complete",
