@@ -788,7 +788,7 @@ def test_where_every_test_image_has_a_twin_nothing_is_scored_without_them() -> N
 
 
 def test_an_unknown_protocol_is_refused() -> None:
-    with pytest.raises(ValueError, match="protocol: wanted one of official, subjects, frames, got 'tenfold'"):
+    with pytest.raises(ValueError, match="wanted one of official, subjects, sequences, frames, got 'tenfold'"):
         train(faces(), "proposed", TINY, "tenfold", keep=False)
 
 
