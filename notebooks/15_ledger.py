@@ -176,7 +176,7 @@ figures.say(
     + ("no claim." if moved.empty else ". All others keep their verdict.")
 )
 
-# %%
+# %% tags=["hide-input"]
 resampled, turned = evaluation.respread("resampled"), []
 for ds in paper.DATASETS:
     ours, other = (e.comparisons(ds, claims.order_pairs(ds), paper.METRICS) for e in (evaluation, resampled))
