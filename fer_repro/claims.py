@@ -35,8 +35,8 @@ VERDICTS = {
     "partial": "more of the claim's differences are there than their opposites, or ours is short of it by a margin "
     "fixed beforehand",
     "not reproduced": "ours is short of it by more, or the claimed difference is not shown",
-    "inconsistent in the paper": "the paper contradicts the claim itself, be it by a slip: no run settles it"
-    " as printed",
+    "inconsistent in the paper": "the paper contradicts the claim itself, be it by a slip; as printed, "
+    "no run settles it",
     "not testable": "the paper gives nothing that could be compared",
     "not run yet": "the runs it needs are not there",
 }
@@ -272,11 +272,13 @@ def _runs(key: tuple[str, str, str], pooled: dict[int, _Test], seeds: dict[int, 
 class Evaluation:
     """Everything the ledger asks of the records, computed once each.
 
-    ``spread`` is how intervals take up that other seeds would differ (:data:`fer_repro.metrics.SPREADS`).
+    ``spread`` is how intervals take up that other seeds would differ: Student's, or as :meth:`respread` is told.
     """
 
-    def __init__(self, records: Iterable[Record], spread: str = "student") -> None:
-        self.records, self.spread = list(records), spread
+    spread = metrics.SPREADS[0]
+
+    def __init__(self, records: Iterable[Record]) -> None:
+        self.records = list(records)
         self.runs = collect(self.records)
         self.leaks = leaking(self.records)
         self.without = without_the_part(self.records)
@@ -284,7 +286,7 @@ class Evaluation:
         self._drawn: dict[tuple[str, str], dict[str, dict[str, NDArray[np.float64]]]] = {}
 
     def respread(self, spread: str) -> Evaluation:
-        """Return the same records with another ``spread``; what was resampled is shared, what follows is not."""
+        """Return the same with another of :data:`fer_repro.metrics.SPREADS`; what was resampled is shared."""
         other = copy.copy(self)
         other.spread, other._compared = spread, {}
         return other
@@ -751,11 +753,16 @@ def stated_leads(ds: str, compared: pd.DataFrame) -> pd.Series:
 
     Of Table I where its networks alone are compared, else of Table II or III.
     """
-    table = "I" if set(compared["model"]) | set(compared["baseline"]) <= paper.TABLE_1.keys() else None
+    table = _table_of({*compared["model"], *compared["baseline"]})
     leads = [
         printed(ds, r.model, r.metric, table) - printed(ds, r.baseline, r.metric, table) for r in compared.itertuples()
     ]
     return pd.Series(leads, index=compared.index, dtype="float64")
+
+
+def _table_of(models: Collection[str]) -> str | None:
+    """Return "I" where Table I's networks alone are compared, whose numbers are others (I1); else None."""
+    return "I" if set(models) <= paper.TABLE_1.keys() else None
 
 
 class JointLead(NamedTuple):
@@ -780,7 +787,7 @@ def joint_lead(e: Evaluation, ds: str, pairs: Sequence[tuple[str, str]], measure
     for baseline, model in pairs:
         weight[model] += 1 / len(pairs)
         weight[baseline] -= 1 / len(pairs)
-    zero = np.zeros((RESAMPLES, 1))
+    zero = np.zeros((RESAMPLES, 1))  # against which each method's own scatter is drawn
     scatter = np.zeros(RESAMPLES)
     for k, (m, w) in enumerate(weight.items()):
         drawn = 100 * np.mean([e.drawn(ds, recipe, m)[name] for name in measures], axis=0)  # (R, S)
@@ -830,8 +837,7 @@ def power(e: Evaluation, ds: str, pairs: Sequence[tuple[str, str]], measures: Se
     drawn = {m: np.stack([100 * e.drawn(ds, recipe, m)[k][::step] for k in measures], axis=-1) for m in models}
     runs = {m: d.mean(0) for m, d in drawn.items()}  # (S, K)
     images = {m: (d - runs[m]).mean(1) for m, d in drawn.items()}  # (R, K), how the mean over seeds scatters
-    table = "I" if set(models) <= paper.TABLE_1.keys() else None  # as stated_leads
-    truth = {m: np.array([printed(ds, m, k, table) for k in measures]) for m in models}
+    truth = {m: np.array([printed(ds, m, k, _table_of(models)) for k in measures]) for m in models}
     generator, (R, K) = np.random.default_rng(0), images[models[0]].shape
     leads = [(model, baseline, k) for baseline, model in pairs for k in range(K)]
     t = {m: metrics.student_quantiles(R, len(runs[m])) for m in models}
@@ -839,12 +845,12 @@ def power(e: Evaluation, ds: str, pairs: Sequence[tuple[str, str]], measures: Se
     alone = {pair: _discordant(e, ds, recipe, *pair) for pair in pairs if ds == "FER"}
     p, lead = np.empty((REPLICATIONS, len(leads))), np.empty((REPLICATIONS, len(leads)))
     for n in range(REPLICATIONS):
-        at = generator.integers(R)
+        at = generator.integers(R)  # the test images of this replication
         new, error = {}, {}
         for m in models:
             S = len(runs[m])
-            moved = generator.standard_normal((S, S)) @ (runs[m] - runs[m].mean(0)) / np.sqrt(S - 1)
-            new[m], error[m] = truth[m] + images[m][at] + moved, moved.std(0, ddof=1) / np.sqrt(S)
+            other_seeds = generator.standard_normal((S, S)) @ (runs[m] - runs[m].mean(0)) / np.sqrt(S - 1)
+            new[m], error[m] = truth[m] + images[m][at] + other_seeds, other_seeds.std(0, ddof=1) / np.sqrt(S)
         for i, ((a, b, k), (one, other)) in enumerate(zip(leads, seeds, strict=True)):
             lead[n, i] = new[a][:, k].mean() - new[b][:, k].mean()
             scatter = images[a][:, k] - images[b][:, k] + error[a][k] * one - error[b][k] * other
@@ -852,7 +858,9 @@ def power(e: Evaluation, ds: str, pairs: Sequence[tuple[str, str]], measures: Se
             if (b, a) in alone and measures[k] == "accuracy":
                 S = min(len(new[a]), len(new[b]))
                 p[n, i] = max(p[n, i], _mcnemar_expected(new[a][:S, k] - new[b][:S, k], *alone[b, a]))
-    ranked = np.sort(p, axis=1) * np.arange(len(leads), 0, -1)  # Holm: significant up to the first that is not
+    ranked = np.sort(p, axis=1) * np.arange(
+        len(leads), 0, -1
+    )  # Holm, all replications at once: up to the first that is not
     kept = np.logical_and.accumulate(ranked < SIGNIFICANCE, axis=1).sum(1, keepdims=True)
     significant = p.argsort(1).argsort(1) < kept
     right, wrong = (significant & (lead > 0)).sum(1), (significant & (lead < 0)).sum(1)
@@ -949,8 +957,8 @@ def left(measurement: Mapping[str, Any]) -> dict[str, float] | None:
     """Return :func:`fer_repro.metrics.spread` of what a nuisance leaves of the accuracy, with minus without, points.
 
     A network's share is its accuracy above chance, averaged over the knob's other values, in percent of that at the
-    value where nothing is in the way (:data:`CLEAN`). None where the knob is no nuisance, or the measure no accuracy;
-    nan where a network is at chance already, so that nothing can be left.
+    value where nothing is in the way (:data:`CLEAN`). ``p`` beside it is as in :func:`effect`. None where the knob is
+    no nuisance, or the measure no accuracy; nan where a network is at chance already, so that nothing can be left.
     """
     clean = CLEAN.get(str(measurement.get("knob")))
     if effect(measurement) is None or clean not in measurement["x"] or "accuracy" not in measurement["measure"]:

@@ -351,6 +351,13 @@ def worth_of_duplicates(records: Iterable[results.Record]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def divided_runs(recipe: str | None = None) -> list[results.Record]:
+    """Return the runs on CK+ by all protocols; those by sequences were made in float32, and are kept apart."""
+    apart = results.root() / results.FLOAT32
+    by_sequences = results.load_all(apart, dataset="ckplus", recipe=recipe, protocol="sequences")
+    return results.load_all(dataset="ckplus", recipe=recipe) + by_sequences
+
+
 def leak_in_records(records: Iterable[results.Record]) -> pd.DataFrame:
     """Return CK+ accuracy by model, recipe and protocol (all folds of a seed together), with the interval of runs.
 
@@ -363,7 +370,6 @@ def leak_in_records(records: Iterable[results.Record]) -> pd.DataFrame:
             groups.setdefault((r["model"], r["recipe"]["name"], r["protocol"]), []).append(r)
     rows = []
     for (model, recipe, protocol), runs in sorted(groups.items()):
-        y, p = (_together(runs, k) for k in ("label", "predicted"))
         low, high = metrics.interval_of(_drawn_people(runs))
         rows.append(
             {
@@ -373,8 +379,8 @@ def leak_in_records(records: Iterable[results.Record]) -> pd.DataFrame:
                 "leaks": protocol in splits.LEAKING,
                 "runs": len(runs),
                 "folds": len({r["fold"] for r in runs}),
-                "images": len(y),
-                "accuracy": float((y == p).mean()),
+                "images": len(_together(runs, "label")),
+                "accuracy": _accuracy(runs),
                 "low": low,
                 "high": high,
             }

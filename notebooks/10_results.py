@@ -695,9 +695,7 @@ if len(tried):
 # of whole sequences; the latter is the nearest to the "327 images" of Sec. IV-B, if one of each sequence is meant:
 
 # %% tags=["remove-input"]
-apart = results.load_all(dataset="ckplus", recipe="native48")
-apart += results.load_all(results.root() / results.FLOAT32, dataset="ckplus", recipe="native48", protocol="sequences")
-leaks = hazards.leak_of_methods(apart)
+leaks = hazards.leak_of_methods(hazards.divided_runs("native48"))
 leaks = leaks[leaks["model"].isin(paper.TABLE_3.keys() | paper.TABLE_1.keys())]  # those the paper has a number for
 if len(leaks):
     wide = leaks.pivot(index="model", columns="protocol", values="leaking")

@@ -484,8 +484,7 @@ figures.say(
 # as leaking and can reach no verdict.
 
 # %%
-runs = results.load_all(dataset="ckplus")
-runs += results.load_all(results.root() / results.FLOAT32, dataset="ckplus", protocol="sequences")
+runs = hazards.divided_runs()
 leaks = hazards.leak_in_records(runs)
 both = leaks.groupby("model")["leaks"].nunique() if len(leaks) else pd.Series(dtype=int)
 if len(leaks):
