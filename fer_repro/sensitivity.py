@@ -33,7 +33,8 @@ class Reading:
     """One other answer to an open question.
 
     ``options`` are the network's, ``changes`` the recipe's; ``model`` differs from ``base`` where the other answer is
-    another network, and ``base`` is what it is compared with. ``native`` ones are planned on FER2013 at 48×48 too.
+    another network, and ``base`` is what it is compared with. ``drawn`` ones are planned on drawn faces with recipe
+    ``quick``, ``native`` ones on FER2013 at 48×48.
     """
 
     question: str
@@ -42,6 +43,7 @@ class Reading:
     changes: Mapping[str, Any] = field(default_factory=dict)
     model: str = "proposed"
     base: str = "proposed"
+    drawn: bool = True
     native: bool = True
 
     @property
@@ -78,6 +80,22 @@ READINGS = (
     Reading("Q10", "summed, not dense, connections", {"connections": "sum"}),
     Reading("Q10", "half the layers", {"num_layers": 2}),
     Reading("Q11", "learning rate of native48", changes={"learning_rate": 0.005}, native=False),
+    Reading("Q11", "a second stage twice as long", changes={"small_epochs": (6, 16)}, native=False),
+    Reading("Q11", "a second stage twice as long", changes={"epochs": (8, 32)}, drawn=False),
+    Reading(
+        *("Q11", "a second stage twice as long in CNN-BiLSTM"),
+        changes={"small_epochs": (6, 16)},
+        model="cnn-bilstm",
+        base="cnn-bilstm",
+        native=False,
+    ),
+    Reading(
+        *("Q11", "a second stage twice as long in CNN-BiLSTM"),
+        changes={"epochs": (8, 32)},
+        model="cnn-bilstm",
+        base="cnn-bilstm",
+        drawn=False,
+    ),
     Reading("Q14", "no augmentation", changes={"rotate": 0.0, "flip": 0.0, "brightness": 0.0}, native=False),
     Reading(
         *("Q16", "pixel columns for the removed CNN", {"serialisation": "columns"}),

@@ -114,7 +114,7 @@ def job(
     ``limit`` (training images) a trial; no verdict rests on either. A number among the changes takes the type that the
     field has, so that 0 and 0.0 name one run. ValueError says which name or value is none.
     """
-    known = {f.name for f in fields(Recipe)} - {"name", "epochs"}
+    known = {f.name for f in fields(Recipe)} - {"name"}
     if unknown := set(changes or {}) - known:
         raise ValueError(f"changes: the recipe has no {', '.join(sorted(unknown))}; wanted {', '.join(sorted(known))}")
     changes = {name: _typed(name, value, getattr(recipe, name)) for name, value in (changes or {}).items()}
@@ -127,9 +127,11 @@ def job(
     if re.search(r"[/\\]|\.\.", variant or ""):
         raise ValueError(f"options: a run cannot be named {variant!r}")
     recipe = replace(recipe, **changes)
-    if recipe.batch_size < 2 or min(recipe.small_epochs) < 1:
+    if recipe.batch_size < 2 or min(recipe.epochs + recipe.small_epochs) < 1:
         raise ValueError("changes: wanted a batch of at least 2 images, and an epoch or more in both stages")
     if epochs is not None:
+        if twice := {"epochs", "small_epochs"} & changes.keys():
+            raise ValueError(f"epochs: {', '.join(sorted(twice))} is among the changes, too; wanted it once")
         if epochs < 2:
             raise ValueError(f"epochs: wanted at least 2, one before and one after LDA is fitted, got {epochs}")
         halves = (epochs - epochs // 2, epochs // 2)

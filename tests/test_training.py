@@ -746,6 +746,8 @@ def test_what_cannot_be_trained_is_named(given: dict[str, Any], message: str) ->
         ({"changes": {"batch_size": 0}}, "a batch of at least 2 images"),
         ({"changes": {"learning_rate": "fast"}}, "learning_rate: wanted a value such as 0.005, got 'fast'"),
         ({"changes": {"small_epochs": [0, 2]}}, "an epoch or more in both stages"),
+        ({"changes": {"epochs": [3, 0]}}, "an epoch or more in both stages"),
+        ({"changes": {"epochs": [3, 3]}, "epochs": 4}, "epochs is among the changes, too"),
         ({"changes": {"small_epochs": [2]}}, "small_epochs: wanted a value such as"),
         ({"options": {"size": 64}}, "size cannot be chosen here"),
         ({"options": {"dropout": 0.1}, "changes": {"dropout": 0.5}}, "dropout is among the changes, too"),

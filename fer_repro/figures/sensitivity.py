@@ -69,7 +69,8 @@ def answer(question: str, options: Sequence[str], done: Mapping[str, pd.DataFram
     lines = [f"Our answer\n: {stands}"]
     for where, table in done.items():
         rows = table[table["question"] == question]
-        planned = [r for r in sensitivity.readings(question) if r.native or not where.startswith("FER2013")]
+        real = where.startswith("FER2013")
+        planned = [r for r in sensitivity.readings(question) if (r.native if real else r.drawn)]
         left = [r.words for r in planned if r.words not in set(rows["reading"])]
         moves = [_move(row) for row in rows.itertuples()] + (["not run yet: " + ", ".join(left)] if left else [])
         if moves:
