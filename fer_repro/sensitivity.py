@@ -208,6 +208,42 @@ def _key(record: results.Record, changes: Mapping[str, Any], defaults: Iterable[
     )
 
 
+def lead(records: Iterable[results.Record], first: Reading, second: Reading) -> dict[str, metrics.Difference] | None:
+    """Return how far one network is ahead of another, by default and where both are read otherwise, alike.
+
+    Parameters
+    ----------
+    records : iterable of records
+        As :func:`compare` takes them.
+    first, second : Reading
+        The same change in two networks, such as a longer second stage.
+
+    Returns
+    -------
+    dict or None
+        ``"default"`` and ``"otherwise"``: accuracy of the first less that of the second, each with its 95 % interval
+        (paired bootstrap over images and, with several seeds, over runs); None while a run is missing.
+
+    Raises
+    ------
+    ValueError
+        If runs are of different test images, seeds or precision.
+    """
+    records = [r for r in records if r["complete"]]
+    pairs = [_pairs(reading, records) for reading in (first, second)]
+    if not all(pairs):
+        return None
+    labels = shared_labels([*pairs[0], *pairs[1]])
+    kinds = [[(r["seed"], r.get("precision")) for r, _ in of] for of in pairs]
+    if kinds[0] != kinds[1]:
+        raise ValueError(f"{first.words}: wanted runs of the same seeds and precision, got {kinds[0]} and {kinds[1]}")
+    found = {}
+    for k, name in enumerate(("default", "otherwise")):
+        ahead, behind = (np.array([pair[k]["predictions"]["predicted"] for pair in of]) for of in pairs)
+        found[name] = metrics.paired_differences(labels, behind, ahead, len(pairs[0][0][0]["classes"]))["accuracy"]
+    return found
+
+
 def missing(records: Iterable[results.Record], wanted: Iterable[Reading] = READINGS) -> list[Reading]:
     """Return the readings that have no pair of complete runs yet."""
     complete = [r for r in records if r["complete"]]

@@ -281,9 +281,9 @@ figures.show(
 # {cite:p}`loshchilov2019decoupled`, and new centers, since its features are others. The baselines are trained as
 # long, in two such cycles, so that none gains from the schedule alone. The proposed network's reconstruction and
 # classifier begin only in the second stage: they have its epochs alone, and its lower peak rate
-# ({numref}`tab-network-recipes`), where a baseline's last layers have all of both. That is a price of our answer to Q9,
-# and is not measured. Of the second stage's epochs the one with the best validation accuracy is kept; the test set is
-# looked at once, at the end.
+# ({numref}`tab-network-recipes`), where a baseline's last layers have all of both. That is a price of our answer to Q9;
+# {ref}`chap-results` compares runs with a longer second stage. Of the second stage's epochs the one with the best
+# validation accuracy is kept; the test set is looked at once, at the end.
 #
 # One step, for every network and any number of processes:
 

@@ -122,6 +122,31 @@ def test_a_pair_is_of_one_precision_and_the_one_of_most_seeds_is_taken():
     assert (row.difference, row.seeds, row.precision) == (pytest.approx(30 / 210), 2, "32-true")
 
 
+LONGER = [
+    Reading("Q11", "longer", changes={"small_epochs": (6, 16)}, model=model, base=model)
+    for model in ("proposed", "cnn-bilstm")
+]
+
+
+def test_the_lead_of_a_network_is_told_by_default_and_where_both_are_read_otherwise():
+    def run(right, model, longer=False, seed=0):
+        changes = {"variant": "small_epochs=6-16", "small_epochs": [6, 16]} if longer else {}
+        return record(right, seed, model, **changes)
+
+    runs = [run(range(120), "proposed"), run(range(100), "cnn-bilstm")]
+    runs += [run(range(150), "proposed", longer=True), run(range(20, 190), "cnn-bilstm", longer=True)]
+    found = sensitivity.lead(runs, *LONGER)
+    assert found is not None
+    assert found["default"].estimate == pytest.approx(20 / 210)
+    assert found["otherwise"].estimate == pytest.approx(-20 / 210)
+    assert all(d.low < d.estimate < d.high for d in found.values())
+    for k in range(4):  # a run less, and nothing is said
+        assert sensitivity.lead(runs[:k] + runs[k + 1 :], *LONGER) is None
+    more = [run(range(90), "proposed", seed=1), run(range(99), "proposed", longer=True, seed=1)]
+    with pytest.raises(ValueError, match="same seeds and precision"):
+        sensitivity.lead(runs + more, *LONGER)
+
+
 def test_runs_on_different_test_images_are_not_taken_together():
     runs = [record(range(100), seed=k, variant=v) for k in (0, 1) for v in (None, "query=last")]
     for r in runs[2:]:
@@ -186,6 +211,15 @@ def test_each_question_has_a_section_in_the_chapter():
     for question in paper.QUESTIONS:
         assert f"(question-{question.id.lower()})=" in text
         assert f'answer("{question.id}")' in text
+
+
+def test_a_reading_is_planned_somewhere_and_one_of_drawn_faces_alone_is_not_wanted_on_real_ones():
+    assert all(r.drawn or r.native for r in READINGS)
+    none = sensitivity.compare([])
+    (drawn, real) = pictures.answer("Q11", [], {"drawn faces": none, "FER2013": none}).split("Taken otherwise")[1:]
+    assert "learning rate of native48" in drawn
+    assert "learning rate of native48" not in real
+    assert drawn.count("a second stage twice as long,") == real.count("a second stage twice as long,") == 1
 
 
 def test_the_tornado_is_drawn_and_an_answer_says_what_was_not_run():
