@@ -325,6 +325,16 @@ def test_a_recipe_is_frozen() -> None:
         get("quick").size = 64  # type: ignore[misc]
 
 
+def test_results_hold_records_and_no_lock_or_checkpoint_of_a_run() -> None:
+    here = Path(results.__file__).parents[1]
+    if not (here / ".git").exists():
+        pytest.skip("NO HISTORY: what is committed cannot be told")
+    listed = subprocess.run(["git", "-C", str(here), "ls-files", "-z", "results"], capture_output=True, text=True)
+    paths = [Path(name) for name in listed.stdout.split("\0") if name]
+    assert len(paths) > 100
+    assert [p for p in paths if p.suffix != ".json" or any(part.startswith(".") for part in p.parts)] == []
+
+
 def test_the_commit_that_a_record_names_is_in_this_history_or_known_to_be_lost() -> None:
     here = Path(results.__file__).parents[1]
 
