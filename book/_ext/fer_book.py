@@ -288,9 +288,11 @@ def badge(verdict: str, count: int | None = None) -> nodes.inline:
 
 
 class Findings(SphinxDirective):
-    """How many claims have which verdict, by the run records at hand."""
+    """How many claims have which verdict, by the run records at hand, and what to hold beside these counts."""
 
     def run(self) -> list[nodes.Node]:
+        from fer_repro.claims import CAVEATS
+
         rows = list(ledger_of(self.env.app).values())
         if not rows:
             return self.parse_text_to_nodes("No claim has a verdict yet: there are no run records.")
@@ -298,12 +300,8 @@ class Findings(SphinxDirective):
         for verdict, count in _tally(rows).items():
             paragraph += [badge(verdict, count), nodes.Text(" ")]
         where = next((name for name in sorted(self.env.found_docs) if name.endswith("_ledger")), None)
-        if where is None:
-            return [paragraph]
-        return [
-            paragraph,
-            *self.parse_text_to_nodes(f"Each of them, with its number and its reason, stands in {{doc}}`/{where}`."),
-        ]
+        place = f"Each of them, with its number and its reason, stands in {{doc}}`/{where}`." if where else ""
+        return [paragraph, *self.parse_text_to_nodes(f"{place}\n\n{CAVEATS}")]
 
 
 class RuntimeRole(SphinxRole):
