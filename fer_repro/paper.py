@@ -451,7 +451,7 @@ def _order_claims() -> list[Claim]:
                 f"C-ABL-{ds}",
                 "ablation",
                 f"Each module helps on {name}: removing feature extraction costs most, then attention, then "
-                "reconstruction",
+                "reconstruction (the order is that of Table I's numbers)",
                 "Sec. IV-C, Table I, Fig. 4",
                 CHAPTERS["results"],
                 dataset=ds,
@@ -485,7 +485,8 @@ _MECHANISM_CLAIMS = [
     _mechanism(
         "C-CENTER",
         "Sec. III-B",
-        "Center loss makes the deep features more discriminative: the spread within classes falls, that between holds",
+        "Center loss makes the deep features more discriminative: the spread within classes falls, that between holds "
+        "(the latter our inference)",
         "Q4",
     ),
     _mechanism(
@@ -526,7 +527,7 @@ _MECHANISM_CLAIMS = [
     _mechanism(
         "C-DENSE",
         "Sec. III-F",
-        "Dense reconstruction gives enhanced maps with less redundancy than summation",
+        "Dense reconstruction gives enhanced maps with reduced redundancy (than summation: our inference)",
         "Q10",
     ),
     _mechanism(
@@ -613,7 +614,7 @@ QUESTIONS = (
         1,
         "Eq. 1",
         "preprocessing",
-        "s, λ and ε have no values; the equation sums over three channels, but both data sets are grey",
+        "s, λ and ε have no values; the equation sums over three channels, of which FER2013, and CK+ in part, have one",
         "preprocessing.global_contrast_normalize:scale",
         "preprocessing.global_contrast_normalize:lam",
         "preprocessing.global_contrast_normalize:eps",
@@ -630,7 +631,8 @@ QUESTIONS = (
         3,
         "Sec. III-A",
         "preprocessing",
-        "interpolation from 48 to 128 pixels; “cropping” to reduce; whether 128 pixels gain anything over 48",
+        "interpolation from 48 to 128 pixels; “cropping” to reduce; whether CK+ comes to 128 from its originals or "
+        "from FER2013’s size; whether 128 pixels gain anything over 48",
         "preprocessing.resize:interpolation",
         "preprocessing.resize:fit",
         "preprocessing.resize:size",
@@ -724,14 +726,15 @@ QUESTIONS = (
         "Sec. IV-B",
         "preprocessing",
         "“rotated and flipped, their brightness and saturation are adjusted when required”, said of CK+: how much, how "
-        "often; whether of FER2013, too (we augment both); the images are grey",
+        "often; whether of FER2013, too (we augment both), whose images are grey",
         "augmentation",
     ),
     _question(
         15,
         "Sec. IV-C, IV-D",
         "results",
-        "“recognition rate” against “accuracy”; averaging of precision, recall and F1 over the classes",
+        "“recognition rate”, named beside “accuracy” (Sec. IV, IV-D) and not defined: read here as accuracy; averaging "
+        "of precision, recall and F1 over the classes",
         "metrics.scores:average",
     ),
     _question(
@@ -742,7 +745,14 @@ QUESTIONS = (
         "BiLSTM and LDA, too",
         "network.ProposedNetwork:feature_extraction",
     ),
-    _question(17, "Sec. IV-D", "network", "no baseline is specified or cited with its settings", "baselines.BASELINES"),
+    _question(
+        17,
+        "Sec. II, IV-D, V",
+        "network",
+        "no baseline is specified or cited with its settings; whether “existing network models” (Sec. V) are those of "
+        "references [9], [29] and [30], which Sec. II sketches, is not said",
+        "baselines.BASELINES",
+    ),
     _question(
         18,
         "Sec. IV-D",
@@ -781,7 +791,9 @@ INCONSISTENCIES = (
         "contradiction",
         "The complete network has one recognition rate in Table I and another accuracy in Table II (and III)",
         "Tables I, II, III",
-        "“Recognition rate” and “accuracy” may be different measures, or the runs different ones; neither is said.",
+        "“Recognition rate” and “accuracy” may be different measures: Sec. IV and IV-D name them side by side, and "
+        "define only the latter. Or the runs differ, or the images do: Sec. III-A tells of a first work on 7,074 "
+        "selected ones, and that here the whole data set is meant.",
         "same_network_twice",
     ),
     Inconsistency(
@@ -832,8 +844,8 @@ INCONSISTENCIES = (
         "outside evidence",
         "The accuracy on FER2013 is far above human agreement and above every result on the official split known to us",
         "Table II",
-        "Cleaned or new labels, copies made by augmentation before the split, accuracy on training images, or the "
-        "measure of Eq. 13.",
+        "Selected images, as the 7,074 of the first work (Sec. III-A, which here means the whole), cleaned or new "
+        "labels, copies made by augmentation before the split, accuracy on training images, or the measure of Eq. 13.",
         "against_the_field",
     ),
     Inconsistency(
@@ -856,7 +868,7 @@ INCONSISTENCIES = (
         "contradiction",
         "Table I's complete network is below every baseline of Table II on FER2013",
         "Tables I, II",
-        "As I1: two measures or two set-ups under one name.",
+        "As I1, from which it follows: two measures or two set-ups under one name.",
         "complete_below_baselines",
     ),
     Inconsistency(
@@ -865,8 +877,8 @@ INCONSISTENCIES = (
         "CNN-BiLSTM (Tables II, III), by its name without attention and reconstruction, is above Table I's network "
         "without attention, which has more",
         "Tables I, II, III",
-        "As I1; or the attention module holds BiLSTM and LDA, too (Q16); or the ablations were trained for a shorter "
-        "time.",
+        "As I1; or CNN-BiLSTM is not this network without parts, but the published one of reference [30] (Q17); or the "
+        "attention module holds BiLSTM and LDA, too (Q16); or the ablations were trained for a shorter time.",
         "bilstm_above_ablation",
     ),
     Inconsistency(
@@ -898,7 +910,7 @@ INCONSISTENCIES = (
     Inconsistency(
         "I15",
         "typing error",
-        "CK+'s 593 and 327 are image sequences, not images; of its 123 subjects 118 have a labelled one",
+        "CK+'s 593 and 327 are image sequences, not images; its 123 subjects are those of all 593, the 327 show 118",
         "Sec. IV-B",
         "“Images” written for “sequences”; or one image of each was used: “that 327 images” leaves it open (Q12).",
         "ck_counts",
@@ -959,18 +971,20 @@ INCONSISTENCIES = (
     ),
     Inconsistency(
         "I23",
-        "typing error",
-        "Eq. 1 sums over three colour channels and Sec. IV-B adjusts saturation; both data sets are grey",
+        "hint",
+        "Eq. 1 sums over three colour channels and Sec. IV-B adjusts the saturation of CK+; FER2013 is grey, and CK+ "
+        "but for some of its films",
         "Eq. 1, Sec. IV-B",
-        "A formula and a toolbox made for colour images; with equal channels Eq. 1 is unchanged.",
+        "CK+ was handed out partly in colour; grey images were held as three equal channels, with which Eq. 1 is "
+        "unchanged.",
         "three_equal_channels",
     ),
     Inconsistency(
         "I24",
         "typing error",
         "Four components “represented in Fig. 3”: Fig. 3 is the BiLSTM, Fig. 2 the architecture, whose caption says "
-        "LSTM; Table I removes three of the four modules; LDA and center loss never by themselves, BiLSTM only if it "
-        "counts as part of the attention module (Sec. III-C)",
+        "LSTM; Table I removes LDA and center loss never by themselves, BiLSTM only if it counts as part of the "
+        "attention module (Sec. III-C)",
         "Sec. III, Figs 2, 3, Sec. IV-C",
         "Figure numbers shifted; the missing ablations stay missing.",
     ),

@@ -68,8 +68,8 @@ figures.header_card(
 #
 # **Q1**
 # : Eq. 1 has three constants, $s$, $\lambda$ and $\epsilon$, and no value for any. It sums over three colour
-#   channels; both data sets are grey (I23). With three equal channels it gives what it gives with one, as is checked
-#   below.
+#   channels; FER2013 is grey, and CK+ was handed out partly in colour (I23). We read all images as grey. With three
+#   equal channels Eq. 1 gives what it gives with one, as is checked below.
 #
 # **Q2**
 # : The size of the median's window is not given. Section III-A names the steps in the order resize, filter,
@@ -77,13 +77,13 @@ figures.header_card(
 #   does one act on brightness: where all pixels of a window get brighter, so does their median.
 #
 # **Q3**
-# : How 48 pixels become 128 (the interpolation) is open; so is what it means to reduce an image "through cropping".
-#   Whether the larger image helps is not asked.
+# : How 48 pixels become 128 (the interpolation) is open; so is what it means to reduce an image "through cropping",
+#   and which images are reduced. Whether the larger image helps is not asked.
 #
 # **Q14**
 # : By how much, how often and on which images augmentation acts is open. The sentence stands in the section on CK+,
 #   right after its 327 labelled images; whether FER2013 is augmented is not said. Saturation is a property of colours,
-#   and there are none (I23).
+#   which only part of CK+'s original films have (I23), and the grey images used here have not.
 #
 # The paper measures nothing in this section: no signal-to-noise ratio, no accuracy without the filter or without GCN.
 # What follows measures the steps themselves; what they do to a network's accuracy is asked in {ref}`chap-mechanisms`.
@@ -617,10 +617,13 @@ figures.say(
 )
 
 # %% [markdown]
-# CK+ is photographed larger than 48 pixels, but the paper trims it to FER2013's resolution, so that the same holds
-# for both. To reduce an image, `resize` averages over areas, which keeps fine detail from folding back as false
-# patterns. "Through cropping" is there as an option (`fit="crop"`); the images of both data sets are square, and it
-# changes nothing.
+# CK+ is photographed larger than 48 pixels. Section IV-B says that "the resolution is kept as same as FER2013
+# dataset". We read it as 48×48, the form in which CK+ is mostly passed on, and enlarge it like FER2013, so that the
+# same holds for both. But Sec. III-A speaks of reducing images, too, and FER2013 has nothing to reduce: the paper may
+# have brought CK+'s originals down to the common 128×128, which would hold more than our images do. That reading has
+# not been run; the files at hand are of 48×48. To reduce an image, `resize` averages over areas, which keeps fine
+# detail from folding back as false patterns. "Through cropping" is there as an option (`fit="crop"`); the images of
+# both data sets are square, and it changes nothing.
 
 # %% [markdown]
 # ## Augmentation

@@ -68,8 +68,9 @@ figures.header_card(
 #
 # **Q6**
 # : How a map becomes a sequence, and what time is. FER2013 holds single pictures of different people: there is no
-#   series to take information from. CK+ holds series, but the paper speaks of 327 images where there are 327
-#   sequences, and of none as a series.
+#   series to take information from. CK+ holds series, and "time series information" and "sequence features from the
+#   images" may mean their frames; but the paper speaks of 327 images where there are 327 sequences, and wants one
+#   network for both data sets. We read single pictures, on CK+ too.
 #
 # **Q7**
 # : How many units; what $g$ is; and which recurrence. The text describes a gated LSTM. The equations have no gate,

@@ -257,10 +257,12 @@ answer("Q2")
 # Interpolation is not named, "cropping" to reduce not explained, and it is never asked whether 128 pixels beat 48.
 #
 # **Readings.** Nearest, linear or cubic; stretch or crop. 128 pixels hold no more than 48 did, but they put more
-# places between the poolings.
+# places between the poolings. CK+'s originals are larger: its 128 pixels may have been reduced from them (Sec. III-A
+# speaks of reducing), or enlarged after its resolution had been made "same as FER2013 dataset" (Sec. IV-B).
 #
 # **Why ours.** Linear enlarges without overshooting; square images need no cropping. FER2013 is run at its own 48
-# pixels, declared as a deviation, and at 128.
+# pixels, declared as a deviation, and at 128. CK+ is enlarged from 48, too, since that is the form at hand: if the
+# paper reduced the originals, this is a deviation, and it lowers what our images hold.
 #
 # The chapter: {ref}`chap-preprocessing`.
 
@@ -328,9 +330,9 @@ if len(compared):
                 if any(k & ~several)
             ]
         )
-        + f"\n\nAn enlarged image holds nothing new. What it changes is the network on it: in the proposed one, "
-        f"{places[128]}×{places[128]} places of features instead of {places[48]}×{places[48]}, kernels that see a "
-        f"smaller part of the face, and {weights[128]:,} weights instead of {weights[48]:,}."
+        + "\n\nAn image enlarged from 48 pixels holds nothing new. What it changes is the network on it: in the "
+        f"proposed one, {places[128]}×{places[128]} places of features instead of {places[48]}×{places[48]}, kernels "
+        f"that see a smaller part of the face, and {weights[128]:,} weights instead of {weights[48]:,}."
     )
 else:
     figures.say("Not run yet: `fer-repro sweep plans/fer2013-paper128.toml`.")
@@ -387,7 +389,7 @@ answer("Q5")
 #
 # **Readings.** Rows from top to bottom, columns from left to right, places one by one, channels. On CK+ the frames of
 # one film would be a sequence to the letter of Sec. III-D ("sequence features from the images"); FER2013 has none, and
-# we did not run it.
+# we did not run it: every verdict on CK+ is on single pictures.
 #
 # **Why ours.** Rows: brows come before eyes before mouth, in every upright face, and mirroring a face changes no
 # order.
@@ -563,8 +565,8 @@ ck_classes = hazards.facts()["ckplus"]["sequences_by_class"]
 # ### Q14: Augmentation
 #
 # Images are "rotated and flipped", brightness and saturation "adjusted when required": how far, how often and when is
-# open; grey images have no saturation. The sentence stands in the section on CK+; whether FER2013 is augmented is not
-# said. Here both are.
+# open; grey images have no saturation (CK+'s originals are partly in colour, I23). The sentence stands in the section
+# on CK+; whether FER2013 is augmented is not said. Here both are.
 #
 # **Readings.** None; once, to enlarge the set; anew in each epoch.
 #
@@ -610,9 +612,12 @@ averages(default[0]) if default else "not run yet"
 # (question-q16)=
 # ### Q16: What feeds the BiLSTM without a CNN
 #
-# Table I removes the feature extraction module, and does not say what the BiLSTM reads then.
+# Table I removes the feature extraction module, and does not say what the BiLSTM reads then. Nor does it say where one
+# module ends and the next begins.
 #
-# **Readings.** Rows, columns or blocks of pixels; a linear map of them; a single small convolution.
+# **Readings.** Rows, columns or blocks of pixels; a linear map of them; a single small convolution. The attention
+# module may be the attention alone, or "BiLSTM with Attention Mechanism" as one, as Sec. III-C lists it, perhaps with
+# LDA; that larger removal was not run.
 #
 # **Why ours.** Rows of pixels: the least that stands in for it. The run that is compared with has rows as well, so
 # the difference is one of columns against rows.
@@ -626,10 +631,13 @@ answer("Q16")
 # (question-q17)=
 # ### Q17: The compared methods
 #
-# CNN-LSTM, DSCNN-LSTM, CNN-BiLSTM, ACNN-LSTM and CNN-SVM are names in a table.
+# CNN-LSTM, DSCNN-LSTM, CNN-BiLSTM, ACNN-LSTM and CNN-SVM are names in a table. Sec. V calls them "existing network
+# models", and Sec. II sketches three that could be meant, without saying so: a CNN-LSTM {cite:p}`ming2022twolayer`, a
+# CNN-BiLSTM {cite:p}`febrian2023bidirectional` and an ACNN {cite:p}`li2019occlusion`.
 #
-# **Readings.** DSCNN as depthwise-separable, or as any "deep" CNN; ACNN as attention over places or over channels;
-# each as wide and as long-trained as one likes.
+# **Readings.** Those networks, as published, which we did not build; or the names taken by their parts. DSCNN as
+# depthwise-separable, or as any "deep" CNN; ACNN as attention over places or over channels; each as wide and as
+# long-trained as one likes.
 #
 # **Why ours.** The least that each name says, made of the proposed network's own parts, trained by the same recipe.
 # Read as plain, DSCNN-LSTM *is* CNN-LSTM, so that this pair shows what the reading is worth.

@@ -15,7 +15,7 @@ import pytest
 import yaml
 from scipy import stats
 
-from fer_repro import claims, consistency, figures, metrics, paper, reporting, results
+from fer_repro import claims, consistency, figures, hazards, metrics, paper, reporting, results
 from fer_repro.data import ckplus
 from fer_repro.data.splits import FOLDS
 from fer_repro.figures import ledger as pages
@@ -499,6 +499,31 @@ def test_ablations_rank():
     row = _verdicts([r for m, a in swapped.items() for r in _fer(m, a)]).loc["C-ABL-FER"]
     assert row["verdict"] == "partial"
     assert "1 the other way" in row["reason"]
+    assert "; of the 3 of the complete network, 3;" in row["reason"]
+
+
+def test_a_row_under_two_names_is_judged_under_both():
+    assert "DSCNN-LSTM" not in _verdicts(_ck("cnn-svm", range(10))).loc["C-T3-cnn-svm-accuracy", "reason"]
+    both = _verdicts(_ck("cnn-svm", range(20)) + _ck("dscnn-lstm", range(7)))
+    row = both.loc["C-T3-cnn-svm-accuracy"]
+    assert row["ours"] == pytest.approx(80)
+    assert row["verdict"] == "not reproduced"
+    assert "; were the row that of DSCNN-LSTM (I4): 93.00, reproduced" in row["reason"]
+    assert "(I4)" not in both.loc["C-T3-cnn-svm-f1", "reason"].partition("DSCNN")[0]
+
+
+def test_what_stands_beside_the_counts_is_what_the_records_say():
+    sizes = hazards.leak_of_methods(hazards.divided_runs("native48"))
+    sizes = sizes[sizes["model"].isin(paper.TABLE_1.keys() | paper.TABLE_3.keys())].set_index("protocol")
+    assert (sizes.loc["sequences", "difference"] < 0).all()
+    reached = {
+        r.model
+        for r in sizes.loc["frames"].itertuples()
+        if 100 * r.leaking >= claims.printed("CK", r.model, "accuracy")
+    }
+    assert reached == {*sizes["model"]} - {"proposed"}
+    assert "lifts every network\nbut the proposed one" in claims.CAVEATS
+    assert "lifts none" in claims.CAVEATS
 
 
 def test_imbalance_is_judged_from_real_runs_once_they_are_there():
