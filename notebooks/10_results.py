@@ -86,7 +86,7 @@ figures.header_card(
 # Decided elsewhere, and felt here: the splits (Q12) in the chapter on {ref}`data <chap-data>`; optimiser, epochs and
 # everything else of a training (Q11), what stands in for a removed module (Q16) and what the compared methods are
 # (Q17) in the chapter on the {ref}`network <chap-network>`. FER2013 is trained on Training, the epoch is chosen on
-# PublicTest, and PrivateTest is looked at once. On CK+ no person stands on both sides.
+# PublicTest, among those of the second stage, and PrivateTest is looked at once. On CK+ no person stands on both sides.
 
 # %% [markdown]
 # ## The network, trained before your eyes
@@ -383,8 +383,9 @@ show_marks("CK")
 # independent, whole people are resampled instead. Precision, recall and F1 are beyond McNemar's test; theirs is the
 # bootstrap's p-value on both. McNemar's test is made for each seed; twice the mean of its p-values is a valid p-value
 # for all seeds together. Where the bootstrap's is larger, the larger one counts: an interval may miss zero and the test
-# still not pass. Holm's correction {cite:p}`holm1979simple` keeps
-# many comparisons honest. A difference that does not pass is not called better.
+# still not pass. (Up to a thousand images that one of the two recognises alone, McNemar's is the exact binomial test,
+# above that the χ² with correction.) Holm's correction {cite:p}`holm1979simple` keeps many comparisons honest. A
+# difference that does not pass is not called better.
 
 
 # %% tags=["remove-input"]

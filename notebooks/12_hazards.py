@@ -493,7 +493,7 @@ if len(leaks):
         leaks.replace({"leaks": {True: "leaks", False: ""}, "model": paper.METHOD_NAMES}),
         name="tab-hazard-records",
         caption="Our runs on CK+, frame by frame, all folds and seeds together; 95 % intervals over people, drawn "
-        "whole, and seeds.",
+        "whole, and seeds: Student's distribution knows no 100 %, and an upper end may lie beyond.",
         formats=dict.fromkeys(("accuracy", "low", "high"), "{:.1%}"),
     )
 sizes = hazards.leak_of_methods(runs)
@@ -510,8 +510,9 @@ if len(sizes):
         .rename(columns={"protocol": "divided by", "leaking": "people on both sides", "subjects": "people apart"}),
         name="tab-hazard-leak-size",
         caption="What a leak is worth: accuracy of frames on a random split and with people apart, and the difference "
-        "in points with its 95 % interval over people, drawn whole, and seeds. Those divided by sequences were trained "
-        "in float32, the others in mixed precision. "
+        "in points with its 95 % interval over people, drawn whole and for each split on their own, and seeds (2,000 "
+        "resamples; drawn for both together, intervals would be a little narrower). Those divided by sequences were "
+        "trained in float32, the others in mixed precision. "
         + "; ".join(f"{name}: {images:.0f} training images a run" for name, images in trained.items())
         + ". The difference holds that, too.",
         formats=dict.fromkeys(("people on both sides", "people apart"), "{:.1%}"),

@@ -668,10 +668,10 @@ answer("Q18")
 # %%
 films = [r for r in results.load_all(dataset="ckplus") if r["complete"] and r["sequences"] and not r["variant"]]
 votes = pd.DataFrame(
-    [(r["model"], r["protocol"], r["test"]["f1"], r["sequences"]["f1"]) for r in films],
-    columns=["model", "protocol", "frame-based F1", "event-based F1"],
+    [(r["model"], r["recipe"]["name"], r["protocol"], r["test"]["f1"], r["sequences"]["f1"]) for r in films],
+    columns=["model", "recipe", "protocol", "frame-based F1", "event-based F1"],
 )
-means = votes.replace({"model": paper.METHOD_NAMES}).groupby(["model", "protocol"]).mean()
+means = votes.replace({"model": paper.METHOD_NAMES}).groupby(["model", "recipe", "protocol"]).mean()
 means.map("{:.1%}".format) if len(votes) else "not run yet"
 
 # %% [markdown]
