@@ -193,7 +193,8 @@ figures.say(
 # ## How sure is one number?
 #
 # Resampling the test set (the bootstrap {cite:p}`efron1993introduction`) shows how far a number would move with other
-# test images of the same kind. CK+ is resampled person by person: frames of one person are not independent.
+# test images of the same kind. CK+, and the drawn faces here, are resampled person by person: images of one person are
+# not independent.
 
 # %% tags=["remove-input"]
 groups = record["predictions"]["subject"]
