@@ -35,6 +35,8 @@ class ProposedNetwork(nn.Module):
     feature_extraction, attention, reconstruction : bool
         Table I's modules. What stands in for a removed one (Q16): the image's own pixel rows for the CNN's map, the
         BiLSTM's output for the attended one, the projected vector for the reconstructed map.
+    recurrence : bool
+        Q16: without the BiLSTM, too, the sequence itself goes on: the attention module as Sec. III-C lists it.
     serialisation : {"rows", "columns", "patches"}
         Q6.
     hidden : int
@@ -66,6 +68,7 @@ class ProposedNetwork(nn.Module):
         feature_extraction: bool = True,
         attention: bool = True,
         reconstruction: bool = True,
+        recurrence: bool = True,
         serialisation: str = "rows",
         hidden: int = 128,
         cell: str = "lstm",
@@ -89,8 +92,8 @@ class ProposedNetwork(nn.Module):
         self.cnn = SevenLayerCNN(pool_after, padding, norm, fast=fast) if feature_extraction else None
         side, channels = (self.cnn.output_size(size), self.cnn.channels) if self.cnn else (size, 1)
         steps, width = serialise(torch.empty(1, channels, side, side, device="meta"), serialisation).shape[1:]
-        self.bilstm = BiLSTM(width, hidden, cell, merge)
-        D = self.bilstm.num_features
+        self.bilstm = BiLSTM(width, hidden, cell, merge) if recurrence else None
+        D = self.bilstm.num_features if self.bilstm else width
         self.attention = PointMultiplicationAttention(D, query, scale) if attention else None
         self.grid = step_grid(side, side, serialisation)
         self.warmup = nn.Sequential(nn.Dropout(dropout), nn.Linear(steps * D, num_classes))
@@ -108,7 +111,7 @@ class ProposedNetwork(nn.Module):
         """Map images (B, 1, S, S), normalised by Eq. 1, to logits (B, C) and every intermediate by name."""
         feature_map, parts = self.cnn(x) if self.cnn else (x, {})  # (B, 64, H, W)
         sequence = serialise(feature_map, self.serialisation)  # (B, T, D)
-        hidden = self.bilstm(sequence)  # (B, T, 2h)
+        hidden = self.bilstm(sequence) if self.bilstm else sequence  # (B, T, 2h)
         parts |= {"feature_map": feature_map, "sequence": sequence, "hidden": hidden}
         attended = hidden
         if self.attention is not None:

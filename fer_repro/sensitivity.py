@@ -103,6 +103,7 @@ READINGS = (
         base="no_feature_extraction",
         native=False,
     ),
+    Reading("Q16", "BiLSTM and attention removed as one module", {"recurrence": False}, model="no_attention"),
     Reading("Q17", "DSCNN as plain convolutions", model="cnn-lstm", base="dscnn-lstm", native=False),
 )
 

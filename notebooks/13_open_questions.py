@@ -617,10 +617,11 @@ averages(default[0]) if default else "not run yet"
 #
 # **Readings.** Rows, columns or blocks of pixels; a linear map of them; a single small convolution. The attention
 # module may be the attention alone, or "BiLSTM with Attention Mechanism" as one, as Sec. III-C lists it, perhaps with
-# LDA; that larger removal was not run.
+# LDA.
 #
 # **Why ours.** Rows of pixels: the least that stands in for it. The run that is compared with has rows as well, so
-# the difference is one of columns against rows.
+# the difference is one of columns against rows. Attention alone is the least that its name says; the larger removal is
+# held against the complete network.
 #
 # The chapter: {ref}`chap-network`.
 

@@ -155,12 +155,17 @@ def test_what_stands_in_for_a_removed_module() -> None:
     _, parts = fitted("no_attention")(x)
     assert torch.equal(parts["attended"], parts["hidden"])
     assert "weights" not in parts
+    larger = build("no_attention", size=48, recurrence=False)  # the module of Sec. III-C (Q16)
+    _, parts = larger.eval()(x)
+    assert torch.equal(parts["attended"], parts["sequence"])
+    assert not any("lstm" in name for name, _ in larger.named_parameters())
     _, parts = fitted("no_reconstruction")(x)
     assert "projected" in parts
     assert "reconstructed" not in parts
 
 
 OPTIONS: list[dict[str, Any]] = [
+    {"recurrence": False},  # Q16
     {"pool_after": (2, 3, 4)},  # Q5
     {"padding": "valid", "size": 64},
     {"norm": "after"},
