@@ -16,7 +16,7 @@ import pytest
 import yaml
 from scipy import stats
 
-from fer_repro import claims, consistency, figures, hazards, metrics, paper, reporting, results
+from fer_repro import claims, consistency, figures, hazards, metrics, paper, reporting, results, sensitivity
 from fer_repro.data import ckplus
 from fer_repro.data.splits import FOLDS
 from fer_repro.figures import ledger as pages
@@ -537,6 +537,10 @@ def test_what_stands_beside_the_counts_is_what_the_records_say():
     assert reached == {*sizes["model"]} - {"proposed"}
     assert "reaches it, but the proposed one" in claims.CAVEATS
     assert "under a split over sequences all do worse" in claims.CAVEATS
+    runs = results.load_all(dataset="fer2013", recipe="native48", float32=True)
+    (longer,) = (r for r in sensitivity.readings("Q11") if r.native and r.model == "proposed")
+    assert sensitivity.compare(runs, [longer])["difference"].item() <= 0
+    assert "did not raise its accuracy" in claims.CAVEATS
 
 
 def test_imbalance_is_judged_from_real_runs_once_they_are_there():
