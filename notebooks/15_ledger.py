@@ -175,7 +175,7 @@ figures.say(
     "Judged otherwise, were the three seeds resampled as they had been: "
     + "; ".join(
         f"{r.claim} would be *{r.other_verdict}*, our interval {r.other_low:.1f} to {r.other_high:.1f} instead of "
-        f"{r.low:.1f} to {r.high:.1f}, the paper's number {r.paper:.1f}"
+        f"{r.low:.1f} to {r.high:.1f}" + ("" if pd.isna(r.paper) else f", the paper's number {r.paper:.1f}")
         for r in moved.itertuples()
     )
     + ("no claim." if moved.empty else ". All others keep their verdict.")
