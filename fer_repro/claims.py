@@ -888,9 +888,8 @@ def _power_of(e: Evaluation, ds: str, pairs: Sequence[tuple[str, str]], measures
             if (b, a) in alone and measures[k] == "accuracy":
                 S = min(len(new[a]), len(new[b]))
                 p[n, i] = max(p[n, i], _mcnemar_expected(new[a][:S, k] - new[b][:S, k], *alone[b, a]))
-    ranked = np.sort(p, axis=1) * np.arange(
-        len(leads), 0, -1
-    )  # Holm, all replications at once: up to the first that is not
+    # Holm's correction, all replications at once: up to the first lead that does not pass
+    ranked = np.sort(p, axis=1) * np.arange(len(leads), 0, -1)
     kept = np.logical_and.accumulate(ranked < SIGNIFICANCE, axis=1).sum(1, keepdims=True)
     significant = p.argsort(1).argsort(1) < kept
     right, wrong = (significant & (lead > 0)).sum(1), (significant & (lead < 0)).sum(1)
@@ -1271,31 +1270,21 @@ def hanging_on_spread(
     DataFrame
         ``claim, paper, low, high, verdict`` by e's own spread, and ``other_low, other_high, other_verdict``.
     """
-    table, other = ledger(e, mechanisms), ledger(e.respread(spread), mechanisms)
+    return _judged_otherwise(ledger(e, mechanisms), ledger(e.respread(spread), mechanisms))
+
+
+def hanging_on_draws(
+    e: Evaluation, mechanisms: Sequence[Mapping[str, Any]] | None = None, seed: int = 1
+) -> pd.DataFrame:
+    """Return the same for another ``seed`` of the bootstrap's generator: what its draws decide."""
+    return _judged_otherwise(ledger(e, mechanisms), ledger(Evaluation(e.records, seed), mechanisms))
+
+
+def _judged_otherwise(table: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
     both = table[["claim", "paper", "low", "high", "verdict"]].join(
         other[["low", "high", "verdict"]].add_prefix("other_")
     )
     return both[both["verdict"] != both["other_verdict"]].reset_index(drop=True)
-
-
-def hanging_on_draws(
-    e: Evaluation, mechanisms: Sequence[Mapping[str, Any]] | None = None, seeds: Iterable[int] = (1,)
-) -> pd.DataFrame:
-    """Return the claims of :func:`ledger` that would be judged otherwise by other seeds of the bootstrap's generator.
-
-    Returns
-    -------
-    DataFrame
-        ``claim, paper, low, high, verdict`` by e's own draws, and ``other_low, other_high, other_verdict`` and ``seed``
-        of the first that differs.
-    """
-    table = ledger(e, mechanisms)[["claim", "paper", "low", "high", "verdict"]]
-    found = []
-    for seed in seeds:
-        other = ledger(Evaluation(e.records, seed), mechanisms)[["low", "high", "verdict"]].add_prefix("other_")
-        both = table.join(other).assign(seed=seed)
-        found.append(both[both["verdict"] != both["other_verdict"]])
-    return pd.concat(found).drop_duplicates("claim").reset_index(drop=True)
 
 
 def tally(table: pd.DataFrame) -> dict[str, int]:

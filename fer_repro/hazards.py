@@ -358,6 +358,12 @@ def divided_runs(recipe: str | None = None) -> list[results.Record]:
     return results.load_all(dataset="ckplus", recipe=recipe) + by_sequences
 
 
+def training_images(records: Iterable[results.Record]) -> pd.Series:
+    """Return how many images a run was trained on, the mean by protocol."""
+    rows = [(r["protocol"], r["split"]["train"]) for r in records]
+    return pd.DataFrame(rows, columns=["protocol", "images"]).groupby("protocol")["images"].mean()
+
+
 def leak_in_records(records: Iterable[results.Record]) -> pd.DataFrame:
     """Return CK+ accuracy by model, recipe and protocol (all folds of a seed together), with the interval of runs.
 

@@ -219,7 +219,8 @@ def bootstrap_confusions(
     if resamples < 1:
         raise ValueError(f"resamples: wanted at least 1, got {resamples}")
     units = _outcomes(y, p, num_classes, groups)
-    whole = np.float32 if y.size < 2**16 else np.float64  # sums of so few counts are exact in float32, twice as fast
+    exact = units.draws * units.counts.max() < 2**24  # up to here float32 holds each whole number, at twice the speed
+    whole = np.float32 if exact else np.float64
     counts = units.counts.astype(whole)
     generator = np.random.default_rng(seed)
     chunk = max(1, int(CHUNK_BYTES // (8 * (units.counts.shape[0] + units.counts.shape[1]))))

@@ -792,8 +792,8 @@ INCONSISTENCIES = (
         "The complete network has one recognition rate in Table I and another accuracy in Table II (and III)",
         "Tables I, II, III",
         "“Recognition rate” and “accuracy” may be different measures: Sec. IV and IV-D name them side by side, and "
-        "define only the latter. Or the runs differ, or the images do: Sec. III-A tells of a first work on 7,074 "
-        "selected ones, and that here the whole data set is meant.",
+        "define only the latter. Or the runs differ, or the images do: Sec. III-A tells of a first work on "
+        f"{STATED['earlier_images']:,} selected ones, and that here the whole data set is meant.",
         "same_network_twice",
     ),
     Inconsistency(
@@ -844,8 +844,9 @@ INCONSISTENCIES = (
         "outside evidence",
         "The accuracy on FER2013 is far above human agreement and above every result on the official split known to us",
         "Table II",
-        "Selected images, as the 7,074 of the first work (Sec. III-A, which here means the whole), cleaned or new "
-        "labels, copies made by augmentation before the split, accuracy on training images, or the measure of Eq. 13.",
+        f"Selected images, as the {STATED['earlier_images']:,} of the first work (Sec. III-A, which here means the "
+        "whole), cleaned or new labels, copies made by augmentation before the split, accuracy on training images, or "
+        "the measure of Eq. 13.",
         "against_the_field",
     ),
     Inconsistency(

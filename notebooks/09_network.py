@@ -84,7 +84,7 @@ figures.header_card(
 # : What the baselines are. None is specified, or cited with its settings; DSCNN is not even spelled out. Sec. V calls
 #   them "existing network models", and Sec. II sketches a CNN-LSTM {cite:p}`ming2022twolayer` and a CNN-BiLSTM
 #   {cite:p}`febrian2023bidirectional` that could be meant. Whether they are is not said; the latter's own authors
-#   report 99.43 % on CK+, which is not the number of Table III. ACNN-LSTM has at least three candidates: the
+#   report another number on CK+ than Table III ({ref}`chap-audit`). ACNN-LSTM has at least three candidates: the
 #   attention-based CNN (ACNN) of {cite:t}`li2019occlusion` with an LSTM behind it; the "ACNN-ALSTM" that Sec. II names
 #   beside its reference [29], with attention in both parts; and the authors' own earlier CNN-LSTM with
 #   point-multiplication attention (Sec. III).

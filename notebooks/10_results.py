@@ -538,10 +538,8 @@ for ds in paper.DATASETS:
                 f"{r.high:+.2f}); Table I's {stated_lead:+.2f} "
                 + ("lies above that interval." if stated_lead > r.high else "does not lie above that interval.")
             )
-larger = sensitivity.compare(
-    results.load_all(dataset="fer2013", recipe="native48", float32=True),
-    [r for r in sensitivity.readings("Q16") if r.native],
-)
+with_readings = results.load_all(dataset="fer2013", recipe="native48", float32=True)
+larger = sensitivity.compare(with_readings, [r for r in sensitivity.readings("Q16") if r.native])
 for r in larger.itertuples():
     stated_lead = paper.TABLE_1["proposed"]["FER"] - paper.TABLE_1["no_attention"]["FER"]
     figures.say(
@@ -691,7 +689,7 @@ if len(mine):
             else "There is no room below that network to gain."
         )
     )
-tried = sensitivity.compare(results.load_all(dataset="fer2013", recipe="native48", float32=True))
+tried = sensitivity.compare(with_readings)
 tried = tried[tried["model"] == "proposed"]
 if len(tried):
     best, worst = (100 * tried["difference"].agg(how) for how in ("max", "min"))
@@ -717,7 +715,8 @@ if len(tried):
 # of whole sequences; the latter is the nearest to the "327 images" of Sec. IV-B, if one of each sequence is meant:
 
 # %% tags=["remove-input"]
-leaks = hazards.leak_of_methods(hazards.divided_runs("native48"))
+divided = hazards.divided_runs("native48")
+leaks = hazards.leak_of_methods(divided)
 leaks = leaks[leaks["model"].isin(paper.TABLE_3.keys() | paper.TABLE_1.keys())]  # those the paper has a number for
 if len(leaks):
     wide = leaks.pivot(index="model", columns="protocol", values="leaking")
@@ -738,10 +737,7 @@ if len(leaks):
         "of one film on both sides. Runs by sequences are in float32, all others in mixed precision.",
         formats=dict.fromkeys(("paper", "people apart", *(divided_so[name] for name in wide)), "{:.2f}"),
     )
-    trained = pd.DataFrame(
-        [(r["protocol"], r["split"]["train"]) for r in hazards.divided_runs("native48")], columns=["protocol", "images"]
-    )
-    trained = trained.groupby("protocol")["images"].mean()
+    trained = hazards.training_images(divided)
     over = [m for m in wide.index if "frames" in wide and 100 * wide.loc[m, "frames"] >= printed[m]]
     for split, rows in leaks.groupby("protocol", sort=False):
         figures.say(
@@ -778,9 +774,8 @@ else:
 # which has the same layers below and nothing to wait for:
 
 # %% tags=["remove-input"]
-runs = results.load_all(dataset="fer2013", recipe="native48", float32=True)
 longer = [r for r in sensitivity.readings("Q11") if r.native]
-rows, lead = sensitivity.compare(runs, longer), sensitivity.lead(runs, *longer)
+rows, lead = sensitivity.compare(with_readings, longer), sensitivity.lead(with_readings, *longer)
 if lead:
     gained = ", ".join(
         f"{paper.METHOD_NAMES[r.model]}: {100 * r.difference:+.1f} points ({100 * r.low:+.1f} to {100 * r.high:+.1f})"

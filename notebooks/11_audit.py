@@ -150,7 +150,7 @@ figures.say(
 # %% [markdown]
 # **What can be said.** “Recognition rate” and “accuracy” cannot be one measure taken in one set-up. **What cannot.**
 # Which of the two is what a reader would call accuracy (Q15), whether the ablations were trained in another way, or
-# whether the images differ: Sec. III-A tells of a first work on 7,074 selected images of FER2013, and says that here
+# whether the images differ: Sec. III-A tells of a first work on selected images of FER2013, and says that here
 # the whole data set is meant. I10 is no second finding: it follows from I1.
 #
 # ## F1 above its bound (I2)
@@ -471,7 +471,7 @@ figures.say(
 # A network may well beat people at predicting labels: it learns the labellers' habits. But where labels contradict each
 # other for one and the same picture, nobody can be right on all of them, and {ref}`chap-hazards` counts such pictures.
 #
-# There are ways to 95 % on FER2013 that are no mistake of arithmetic: selected images, such as the 7,074 of the
+# There are ways to 95 % on FER2013 that are no mistake of arithmetic: selected images, such as those of the
 # authors' first work (Sec. III-A, which says that here the whole set is meant); relabelled or cleaned ones; copies made
 # by augmentation before the split; accuracy on training images; or the measure of Eq. 13. A random split of all images
 # is hardly one: {ref}`chap-hazards` finds no larger share of twins across it than across the official one.

@@ -498,8 +498,7 @@ if len(leaks):
     )
 sizes = hazards.leak_of_methods(runs)
 if len(sizes):
-    trained = pd.DataFrame([(r["protocol"], r["split"]["train"]) for r in runs], columns=["divided by", "images"])
-    trained = trained.groupby("divided by")["images"].mean()
+    trained = hazards.training_images(runs)
     figures.table(
         sizes.assign(
             difference=[
@@ -510,8 +509,8 @@ if len(sizes):
         .rename(columns={"protocol": "divided by", "leaking": "people on both sides", "subjects": "people apart"}),
         name="tab-hazard-leak-size",
         caption="What a leak is worth: accuracy of frames on a random split and with people apart, and the difference "
-        "in points with its 95 % interval over people, drawn whole and for each split on their own, and seeds (2,000 "
-        "resamples; drawn for both together, intervals would be a little narrower). Those divided by sequences were "
+        "in points with its 95 % interval over people, drawn whole and for each split on their own, and seeds "
+        "(drawn for both together, intervals would be a little narrower). Those divided by sequences were "
         "trained in float32, the others in mixed precision. "
         + "; ".join(f"{name}: {images:.0f} training images a run" for name, images in trained.items())
         + ". The difference holds that, too.",

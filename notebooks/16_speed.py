@@ -578,10 +578,10 @@ if found["peers"]:
             }
         ),
         name="tab-speed-peers",
-        caption=f"PrivateTest, {found['peers']['images']:,} images, in percent with 95 % intervals (2,000 resamples, "
-        f"fewer than in other chapters); *unseen* without the {found['peers']['twins']} images that stand in Training "
-        "pixel for pixel, *twins* those alone, *with "
-        f"flip* averaged with the mirror image. Weights in thousands; time on {found['peers']['threads']} thread.",
+        caption=f"PrivateTest, {found['peers']['images']:,} images, in percent with 95 % intervals (of fewer resamples "
+        f"than in other chapters); *unseen* without the {found['peers']['twins']} images that stand in Training pixel "
+        "for pixel, *twins* those alone, *with flip* averaged with the mirror image. Weights in thousands; time on "
+        f"{found['peers']['threads']} thread.",
         formats={
             "weights": "{:,.0f}",
             "unseen": "{:.1f}",

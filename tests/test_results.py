@@ -329,7 +329,9 @@ def test_results_hold_records_and_no_lock_or_checkpoint_of_a_run() -> None:
     here = Path(results.__file__).parents[1]
     if not (here / ".git").exists():
         pytest.skip("NO HISTORY: what is committed cannot be told")
-    listed = subprocess.run(["git", "-C", str(here), "ls-files", "-z", "results"], capture_output=True, text=True)
+    listed = subprocess.run(
+        ["git", "-C", str(here), "ls-files", "-z", "results"], capture_output=True, text=True, check=True
+    )
     paths = [Path(name) for name in listed.stdout.split("\0") if name]
     assert len(paths) > 100
     assert [p for p in paths if p.suffix != ".json" or any(part.startswith(".") for part in p.parts)] == []
