@@ -79,7 +79,7 @@ precision_option = click.option(
     type=click.Choice(["auto", "32-true", "bf16-mixed", "16-mixed"]),
     default="auto",
     show_default=True,
-    help="auto: bfloat16 where the hardware multiplies it, else float32.",
+    help="auto: bfloat16 where the hardware multiplies it faster, else float32.",
 )
 threads_option = click.option("--threads", type=click.IntRange(1), help="CPU threads of a run; all by default.")
 
@@ -324,7 +324,9 @@ def evaluate(
     protocol = about["protocol"] if own else DEFAULT_PROTOCOL[name]
     faces = split_by(faces, protocol, seed=about["seed"], fold=about["fold"] if own else None).part(split)
     trained = about.get("precision", "32-true")
-    native = trained in ("32-true", training.automatic_precision(training.engine(device).device.type))
+    kind = training.engine(device).device.type
+    native = trained in ("32-true", training.automatic_precision(kind))
+    native = native or (trained == "bf16-mixed" and training.multiplies_bfloat16(kind))
     if not native:
         click.echo(f"note: trained in {trained}, measured in float32: single images may come out otherwise", err=True)
     precision = trained if native else "32-true"

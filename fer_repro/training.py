@@ -47,6 +47,7 @@ from fer_repro.data.splits import protocol as split_by
 from fer_repro.preprocessing import normalize_batch, prepare_uint8, prepared
 from fer_repro.recipe import Recipe
 
+CPUINFO = Path("/proc/cpuinfo")
 EVALUATION_BATCH = 512
 HELD_BYTES = 2**31  # of features held at once for a closed-form fit
 logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces each precision it is given
@@ -178,16 +179,32 @@ def keep_memory() -> bool:
     return all([mallopt(M_MMAP_MAX, 0), mallopt(M_TRIM_THRESHOLD, 2**31 - 1), mallopt(M_TOP_PAD, 64 << 20)])
 
 
-def automatic_precision(device: str) -> str:
-    """Return "bf16-mixed" where the hardware multiplies bfloat16 natively, else "32-true"."""
+def multiplies_bfloat16(device: str) -> bool:
+    """Say whether the hardware multiplies bfloat16 itself, at whatever speed; else it is imitated, far slower."""
     if device == "cuda":
-        native = torch.cuda.is_bf16_supported(including_emulation=False)
-        return "bf16-mixed" if native else "16-mixed"
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return any(flag in _processor() for flag in ("avx512_bf16", "amx_bf16"))
+
+
+def automatic_precision(device: str) -> str:
+    """Return "bf16-mixed" where the hardware multiplies bfloat16 faster than float32, else "32-true".
+
+    Of processors, those with AMX, and AMD's with AVX-512. Intel's with ``avx512_bf16`` alone, as virtual machines show
+    that hide AMX, multiply it at half the speed of float32 (``benchmarks/training.py``). On a GPU without bfloat16,
+    "16-mixed".
+    """
+    if device == "cuda":
+        return "bf16-mixed" if multiplies_bfloat16(device) else "16-mixed"
+    faster = "amx_bf16" in _processor() or "AuthenticAMD" in _processor()
+    return "bf16-mixed" if multiplies_bfloat16(device) and faster else "32-true"
+
+
+def _processor() -> str:
+    """Return what Linux says of its processors; elsewhere nothing."""
     try:
-        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+        return CPUINFO.read_text(encoding="utf-8")
     except OSError:
-        return "32-true"
-    return "bf16-mixed" if "avx512_bf16" in flags or "amx_bf16" in flags else "32-true"
+        return ""
 
 
 def engine(device: str = "auto", precision: str = "auto") -> Fabric:

@@ -557,6 +557,24 @@ def test_bfloat16_is_taken_on_gpus_that_have_it_and_not_where_it_is_imitated(mon
         assert training.automatic_precision("cuda") == ("bf16-mixed" if native else "16-mixed")
 
 
+@pytest.mark.parametrize(
+    ("vendor", "flags", "precision"),
+    [
+        ("GenuineIntel", "avx512f avx512_bf16 amx_bf16 amx_tile", "bf16-mixed"),
+        ("AuthenticAMD", "avx512f avx512_bf16", "bf16-mixed"),
+        ("GenuineIntel", "avx512f avx512_bf16", "32-true"),  # a virtual machine that hides AMX
+        ("AuthenticAMD", "avx2 fma", "32-true"),
+    ],
+)
+def test_bfloat16_is_taken_on_processors_that_multiply_it_faster(
+    vendor: str, flags: str, precision: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "CPUINFO", tmp_path / "cpuinfo")
+    assert training.automatic_precision("cpu") == "32-true"  # no such file: not Linux
+    training.CPUINFO.write_text(f"processor\t: 0\nvendor_id\t: {vendor}\nflags\t\t: fpu {flags}\n")
+    assert training.automatic_precision("cpu") == precision
+
+
 def test_a_run_continued_elsewhere_names_where_it_began_and_where_it_went_on(
     undisturbed: results.Record, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
