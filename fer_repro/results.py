@@ -10,6 +10,7 @@ import errno
 import json
 import os
 import platform
+import re
 import subprocess
 import tempfile
 from collections.abc import Iterable, Mapping
@@ -21,6 +22,8 @@ from typing import Any
 import pandas as pd
 
 SCHEMA = 1
+CPUINFO = Path("/proc/cpuinfo")
+INSTRUCTIONS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")  # what a processor's speed in products hangs on
 Record = dict[str, Any]
 FLOAT32 = Path("benchmarks", "float32")  # under the folder of records: runs wanted in float32, named as any others
 IDENTITY = ("dataset", "recipe", "model", "protocol", "seed")  # what a record must at least say of itself
@@ -245,15 +248,26 @@ def _own_version() -> str:
     return __version__
 
 
-def _machine() -> dict[str, Any]:
-    cpu = platform.processor() or platform.machine()
+def processor() -> str:
+    """Return what Linux says of its processors (``/proc/cpuinfo``); elsewhere nothing."""
     try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        cpu = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        pass
+        return CPUINFO.read_text(encoding="utf-8")
+    except OSError:
+        return ""
+
+
+def _machine() -> dict[str, Any]:
+    told = processor()
+    named = re.search(r"^model name\s*: (.+)", told, re.MULTILINE)
+    cpu = named[1].strip() if named else platform.processor() or platform.machine()
     try:
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, OSError, ValueError):
         memory = None
-    return {"system": platform.system(), "cpu": cpu, "cores": os.cpu_count(), "memory_bytes": memory}
+    return {
+        "system": platform.system(),
+        "cpu": cpu,
+        "instructions": [name for name in INSTRUCTIONS if re.search(rf"\b{name}\b", told)],
+        "cores": os.cpu_count(),
+        "memory_bytes": memory,
+    }

@@ -16,7 +16,17 @@ import pandas as pd
 
 from fer_repro import claims, metrics, network, results, training
 
-NAMES = ("training", "training-float32", "layers", "growth", "preprocessing", "data", "methods", "peers")
+NAMES = (
+    "training",
+    "training-float32",
+    "training-avx2",
+    "layers",
+    "growth",
+    "preprocessing",
+    "data",
+    "methods",
+    "peers",
+)
 OURS = "fer_repro.training"  # as the training benchmark calls the project's own loop
 GOALS = (  # what was asked for, before anything was measured
     ("training at 128×128, times the plain loop", 10.0, "at least"),
@@ -53,9 +63,11 @@ def machine(found: Mapping[str, Any]) -> str:
     """Describe in words what a record was measured on."""
     where, versions = found["machine"], found["versions"]
     memory = f"{where['memory_bytes'] / 2**30:.0f} GiB" if where.get("memory_bytes") else "unknown memory"
+    instructions = f" ({', '.join(where['instructions'])})" if where.get("instructions") else ""
     return (
-        f"{where['cpu']}, {where['cores']} cores, {memory}, {where['system']}, Python {versions['python']}, "
-        f"PyTorch {versions.get('torch', 'none')}; {found['when'][:10]}, load {found['busy']:.1f}"
+        f"{where['cpu']}{instructions}, {where['cores']} cores, {memory}, {where['system']}, "
+        f"Python {versions['python']}, PyTorch {versions.get('torch', 'none')}; "
+        f"{found['when'][:10]}, load {found['busy']:.1f}"
     )
 
 

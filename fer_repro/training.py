@@ -47,7 +47,6 @@ from fer_repro.data.splits import protocol as split_by
 from fer_repro.preprocessing import normalize_batch, prepare_uint8, prepared
 from fer_repro.recipe import Recipe
 
-CPUINFO = Path("/proc/cpuinfo")
 EVALUATION_BATCH = 512
 HELD_BYTES = 2**31  # of features held at once for a closed-form fit
 logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces each precision it is given
@@ -183,7 +182,7 @@ def multiplies_bfloat16(device: str) -> bool:
     """Say whether the hardware multiplies bfloat16 itself, at whatever speed; else it is imitated, far slower."""
     if device == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    return any(flag in _processor() for flag in ("avx512_bf16", "amx_bf16"))
+    return any(flag in results.processor() for flag in ("avx512_bf16", "amx_bf16"))
 
 
 def automatic_precision(device: str) -> str:
@@ -195,16 +194,8 @@ def automatic_precision(device: str) -> str:
     """
     if device == "cuda":
         return "bf16-mixed" if multiplies_bfloat16(device) else "16-mixed"
-    faster = "amx_bf16" in _processor() or "AuthenticAMD" in _processor()
+    faster = "amx_bf16" in results.processor() or "AuthenticAMD" in results.processor()
     return "bf16-mixed" if multiplies_bfloat16(device) and faster else "32-true"
-
-
-def _processor() -> str:
-    """Return what Linux says of its processors; elsewhere nothing."""
-    try:
-        return CPUINFO.read_text(encoding="utf-8")
-    except OSError:
-        return ""
 
 
 def engine(device: str = "auto", precision: str = "auto") -> Fabric:

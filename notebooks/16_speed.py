@@ -82,8 +82,8 @@ else:
 # %%
 figures.say(
     "\n".join(
-        f"- {{source}}`benchmarks/{name.removesuffix('-float32')}.py`"
-        + (" without bfloat16: " if name.endswith("-float32") else ": ")
+        f"- {{source}}`benchmarks/{name.split('-')[0]}.py`"
+        + (" in float32: " if name.startswith("training-") else ": ")
         + (f"{speed.machine(r)}; {{record}}`benchmarks/{name}.json`." if r else "not measured yet.")
         for name, r in found.items()
     )
@@ -164,32 +164,71 @@ if found["training"]:
 # other; the optimiser reads and writes every weight. What the count leaves out also counts against us: augmentation,
 # Eq. 1, the update of the centers.
 #
-# Many processors have no instructions for bfloat16. The same ladder on one of them, or with bfloat16 left unused:
+# Many processors have no instructions for bfloat16, or are slower with them. The same ladder on such processors:
 
 # %%
-if found["training-float32"]:
-    r = found["training-float32"]
-    rungs = speed.ladder(r)
+narrow = [r for name in ("training-float32", "training-avx2") if (r := found[name])]
+if narrow:
+    kinds = ["AVX-512" if "avx512f" in r["machine"].get("instructions", []) else "AVX2" for r in narrow]
+    tables = [speed.ladder(r).set_index("way") for r in narrow]
     figures.table(
-        rungs[["way", "images_per_second", "times_faster", "peak_megabytes"]].rename(
-            columns={"images_per_second": "images a second", "times_faster": "times", "peak_megabytes": "peak MiB"}
-        ),
+        pd.concat(
+            {
+                f"{kind}: {what}": table[column]
+                for kind, table in zip(kinds, tables, strict=True)
+                for column, what in (
+                    ("images_per_second", "images a second"),
+                    ("times_faster", "times"),
+                    ("peak_megabytes", "peak MiB"),
+                )
+            },
+            axis=1,
+        ).reset_index(),
         name="tab-speed-float32",
-        caption=f"Training at {r['size']}×{r['size']} in float32 throughout, {r['threads']} threads, "
-        f"{r['machine']['cpu']}. Times the better of the two plain loops, the first two rows.",
-        formats={"images a second": "{:.1f}", "times": "{:.1f}", "peak MiB": "{:,.0f}"},
+        caption=f"Training at {narrow[0]['size']}×{narrow[0]['size']} in float32 throughout, "
+        f"{narrow[0]['threads']} threads, on "
+        + " and ".join(f"{r['machine']['cpu']} ({kind})" for r, kind in zip(narrow, kinds, strict=True))
+        + ". Times the better of the two plain loops, the first two rows.",
+        formats={
+            f"{kind}: {what}": form
+            for kind in kinds
+            for what, form in (("images a second", "{:.1f}"), ("times", "{:.1f}"), ("peak MiB", "{:,.0f}"))
+        },
     )
+    told = [
+        f"**{r['share_of_gemm']:.0%}** of its matrix product of {r['matrix_product']['float32'] / 1e9:,.0f} GFLOP/s "
+        f"on {kind}, where nothing but this network's operations, at the speed of one large product, would be "
+        f"{speed.ceiling(r):.1f} times the plain loop"
+        for r, kind in zip(narrow, kinds, strict=True)
+    ]
     figures.say(
-        f"Training reaches **{r['share_of_gemm']:.0%}** of this processor's matrix product, "
-        f"{r['matrix_product']['float32'] / 1e9:,.0f} GFLOP/s. How many times the plain loop one gets depends on the "
-        "processor more than on the code: a program that did nothing but this network's operations, at the speed of "
-        f"one large product, would be {speed.ceiling(r):.1f} times the plain loop here"
+        "How many times the plain loop one gets depends on the processor more than on the code. Training reaches "
+        + "; ".join(told)
         + (
-            f", and {speed.ceiling(found['training']):.0f} times on the processor of {{numref}}`fig-speed-ladder`."
+            f". On the processor of {{numref}}`fig-speed-ladder` that would be {speed.ceiling(found['training']):.0f}."
             if found["training"]
             else "."
         )
     )
+    for r in narrow:
+        if "bfloat16" in (products := r["matrix_product"]):
+            figures.say(
+                f"The {r['machine']['cpu']} of this table has an instruction for bfloat16, too, and hides AMX: its "
+                f"product in bfloat16 reaches {products['bfloat16'] / 1e9:,.0f} GFLOP/s, "
+                f"{products['bfloat16'] / products['float32']:.2f} times that in float32. `--precision auto` therefore "
+                "takes bfloat16 of an Intel processor only together with AMX."
+            )
+    cold = [
+        kind
+        for r, kind in zip([found["training"] or {"warmed_up": True}, *narrow], ["bfloat16", *kinds], strict=True)
+        if not r.get("warmed_up")
+    ]
+    if cold:
+        figures.say(
+            "Some ten steps go by until a process has all its memory, and the kernel clears it while they wait. A run "
+            f"has thousands of steps; the records of {' and '.join(cold)} were timed with those first steps among few, "
+            "which takes from the kept memory's rungs and from ours, and not from the plain loops."
+        )
 else:
     figures.say("Not measured yet: `python benchmarks/training.py --precision 32-true --json`.")
 

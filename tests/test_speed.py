@@ -75,7 +75,11 @@ def test_committed_records_have_what_the_chapter_reads() -> None:
         if found is not None:
             assert "cores" in speed.machine(found)
             assert found["code"]["commit"]
-    for name, precision in (("training", "bf16-mixed"), ("training-float32", "32-true")):
+    for name, precision in (
+        ("training", "bf16-mixed"),
+        ("training-float32", "32-true"),
+        ("training-avx2", "32-true"),
+    ):
         training = speed.record(name)
         if training is not None:
             assert training["precision"] == precision

@@ -569,9 +569,9 @@ def test_bfloat16_is_taken_on_gpus_that_have_it_and_not_where_it_is_imitated(mon
 def test_bfloat16_is_taken_on_processors_that_multiply_it_faster(
     vendor: str, flags: str, precision: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(training, "CPUINFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr(results, "CPUINFO", tmp_path / "cpuinfo")
     assert training.automatic_precision("cpu") == "32-true"  # no such file: not Linux
-    training.CPUINFO.write_text(f"processor\t: 0\nvendor_id\t: {vendor}\nflags\t\t: fpu {flags}\n")
+    results.CPUINFO.write_text(f"processor\t: 0\nvendor_id\t: {vendor}\nflags\t\t: fpu {flags}\n")
     assert training.automatic_precision("cpu") == precision
 
 
