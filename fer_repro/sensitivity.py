@@ -223,21 +223,21 @@ def lead(records: Iterable[results.Record], first: Reading, second: Reading) -> 
     -------
     dict or None
         ``"default"`` and ``"otherwise"``: accuracy of the first less that of the second, each with its 95 % interval
-        (paired bootstrap over images and, with several seeds, over runs); None while a run is missing.
+        (paired bootstrap over images and, with several seeds, over runs), of the seeds that all four have; None while
+        there is no such seed.
 
     Raises
     ------
     ValueError
-        If runs are of different test images, seeds or precision.
+        If runs are of different test images.
     """
     records = [r for r in records if r["complete"]]
-    pairs = [_pairs(reading, records) for reading in (first, second)]
-    if not all(pairs):
+    by_seed = [{(p[0]["seed"], p[0].get("precision")): p for p in _pairs(of, records)} for of in (first, second)]
+    shared = [seed for seed in by_seed[0] if seed in by_seed[1]]
+    if not shared:
         return None
+    pairs = [[of[seed] for seed in shared] for of in by_seed]
     labels = shared_labels([*pairs[0], *pairs[1]])
-    kinds = [[(r["seed"], r.get("precision")) for r, _ in of] for of in pairs]
-    if kinds[0] != kinds[1]:
-        raise ValueError(f"{first.words}: wanted runs of the same seeds and precision, got {kinds[0]} and {kinds[1]}")
     found = {}
     for k, name in enumerate(("default", "otherwise")):
         ahead, behind = (np.array([pair[k]["predictions"]["predicted"] for pair in of]) for of in pairs)

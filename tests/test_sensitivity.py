@@ -143,8 +143,10 @@ def test_the_lead_of_a_network_is_told_by_default_and_where_both_are_read_otherw
     for k in range(4):  # a run less, and nothing is said
         assert sensitivity.lead(runs[:k] + runs[k + 1 :], *LONGER) is None
     more = [run(range(90), "proposed", seed=1), run(range(99), "proposed", longer=True, seed=1)]
-    with pytest.raises(ValueError, match="same seeds and precision"):
-        sensitivity.lead(runs + more, *LONGER)
+    assert sensitivity.lead(runs + more, *LONGER) == found  # a seed of one network alone does not count
+    more += [run(range(99), "cnn-bilstm", seed=1), run(range(90), "cnn-bilstm", longer=True, seed=1)]
+    both = sensitivity.lead(runs + more, *LONGER)
+    assert both is not None and both["default"].estimate == pytest.approx((20 - 9) / 2 / 210)
 
 
 def test_runs_on_different_test_images_are_not_taken_together():
