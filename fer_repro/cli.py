@@ -180,6 +180,7 @@ def train(
 
     if threads:
         torch.set_num_threads(threads)
+    click.get_current_context().with_resource(training.flushed_denormals())
     faces = data.load(dataset, data_dir)
     protocol = protocol or DEFAULT_PROTOCOL[dataset]
     folds: list[int | None] = [fold]

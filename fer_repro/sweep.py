@@ -220,16 +220,17 @@ def _perform(run: Run, root: Path, data_dir: Path | None, device: str, precision
     started = time.perf_counter()
     torch.set_num_threads(threads)
     try:
-        training.train(
-            *(_faces(run.dataset, data_dir), run.model, get_recipe(run.recipe), run.protocol, run.seed, run.fold),
-            device=device,
-            precision=run.precision or precision,
-            options=run.options,
-            changes=run.changes,
-            epochs=run.epochs,
-            limit=run.limit,
-            folder=run.records_root(root),
-        )
+        with training.flushed_denormals():
+            training.train(
+                *(_faces(run.dataset, data_dir), run.model, get_recipe(run.recipe), run.protocol, run.seed, run.fold),
+                device=device,
+                precision=run.precision or precision,
+                options=run.options,
+                changes=run.changes,
+                epochs=run.epochs,
+                limit=run.limit,
+                folder=run.records_root(root),
+            )
     except (training.RunInProgress, FileExistsError) as busy:
         return Outcome(run, "busy", time.perf_counter() - started, str(busy))
     except Exception as error:  # recorded, and the sweep goes on

@@ -19,7 +19,7 @@ import time
 import warnings
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields, replace
 from datetime import datetime, timezone
 from functools import cache, cached_property
@@ -176,6 +176,22 @@ def keep_memory() -> bool:
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # read once, at torch's first tensor
     M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
     return all([mallopt(M_MMAP_MAX, 0), mallopt(M_TRIM_THRESHOLD, 2**31 - 1), mallopt(M_TOP_PAD, 64 << 20)])
+
+
+@contextmanager
+def flushed_denormals() -> Iterator[None]:
+    """Take numbers below float32's smallest normal one (1.2e-38) for zero while this lasts, as matrix units do anyway.
+
+    Training carries some gates of the LSTM so far from zero that the gradients through them get that small, and many a
+    CPU takes a hundred times as long for such a number (``benchmarks/denormals.py``). A thread inherits this from the
+    one that starts it: commands begin with it, before PyTorch has any other thread.
+    """
+    before = float(torch.full((), 1e-40) * 1) == 0.0
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(before)
 
 
 def multiplies_bfloat16(device: str) -> bool:
@@ -454,8 +470,9 @@ class Trainer:
             mininterval=0.5,
         )
         clock = time.perf_counter()
-        for index in bar:
-            total += self._step(*train.batch(index), chance)
+        with flushed_denormals():
+            for index in bar:
+                total += self._step(*train.batch(index), chance)
         loss, center, right, n = total.tolist()
         if fabric.world_size > 1:
             loss, center, right, n = fabric.all_reduce(total, reduce_op="sum").tolist()  # type: ignore[union-attr]

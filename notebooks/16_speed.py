@@ -233,6 +233,39 @@ else:
     figures.say("Not measured yet: `python benchmarks/training.py --precision 32-true --json`.")
 
 # %% [markdown]
+# ## Numbers too small for anything but waiting
+#
+# On an Intel processor a run in float32 took longer for each step as it went on. The network had carried some of the
+# LSTM's gates so far that their sums stand at −100 and less. A sigmoid is closed there; the gradient through it is
+# smaller than 1.2·10⁻³⁸, the least that float32 holds with all its digits. What lies below is *denormal*: the processor
+# leaves its fast path for each such number, and nothing in the result hangs on it. AMX, and products on most GPUs, take
+# them for zero anyway. So do we, while training:
+
+# %%
+figures.show_source(training.flushed_denormals)
+
+# %%
+if found["denormals"]:
+    r = found["denormals"]
+    figures.table(
+        pd.DataFrame(
+            {
+                "spread of a gate's sum": [int(spread) for spread in r["times_faster"]],
+                "kept, ms": list(r["milliseconds"]["kept"].values()),
+                "zero, ms": list(r["milliseconds"]["flushed"].values()),
+                "times": list(r["times_faster"].values()),
+            }
+        ),
+        name="tab-speed-denormals",
+        caption=f"One way back through the BiLSTM in float32, {r['batch']} images, {r['machine']['cpu']}: with "
+        "denormal numbers kept and taken for zero. A spread of 2 is that of a network as it is built; in training only "
+        "some gates go far, so that a run as a whole gains less.",
+        formats={"kept, ms": "{:,.0f}", "zero, ms": "{:,.0f}", "times": "{:.1f}"},
+    )
+else:
+    figures.say("Not measured yet: `python benchmarks/denormals.py --json`.")
+
+# %% [markdown]
 # ## An exact shortcut
 #
 # The first convolution of the paper is (1×1, 32) on a grey image: each of its 32 maps is the image times a number.

@@ -25,6 +25,7 @@ with pytest.MonkeyPatch.context() as patch:  # benchmarks are scripts, not a pac
     patch.syspath_prepend(str(SCRIPTS))
     import _common
     import data as reading
+    import denormals
     import growth
     import layers
     import methods
@@ -108,6 +109,12 @@ def test_training_in_float32_measures_no_bfloat16(
     monkeypatch.setattr(_common, "place", training.place)
     run(training, *given, "--json")
     assert [path.name for path in tmp_path.glob("*.json")] == ["training-float32.json"]
+
+
+def test_denormals(bench: Bench) -> None:
+    found = bench(denormals, "--batch", "2", "--repeats", "1")
+    assert found["times_faster"].keys() == set(map(str, denormals.SPREADS))
+    assert found["milliseconds"].keys() == set(denormals.FORMS)
 
 
 def test_growth(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from click.testing import CliRunner
 
-from fer_repro import cli, network, recipe, results, training
+from fer_repro import cli, data, network, recipe, results, training
 from fer_repro.data import FaceDataset
 
 
@@ -40,6 +41,19 @@ def test_train_leaves_a_record_that_evaluate_agrees_with(
     assert shown["accuracy"]["value"] == pytest.approx(record["test"]["accuracy"], abs=0.02)
     code, _, err = run("evaluate", "--results", str(tmp_path), "--dataset", "ckplus", "--data-dir", str(other))
     assert code == 1 and "ckplus has the classes" in err
+
+
+def test_training_begins_without_denormals_before_any_thread_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def load(*_: object) -> object:
+        seen.append(float(torch.full((), 1e-40) * 1))
+        raise ValueError("looked")
+
+    monkeypatch.setattr(data, "load", load)
+    code, _, err = run("train", "--epochs", "2")
+    assert code == 1 and "looked" in err
+    assert seen == [0.0] and float(torch.full((), 1e-40) * 1) > 0
 
 
 def test_ledger_of_a_folder_that_is_not_there(tmp_path: Path) -> None:

@@ -210,6 +210,22 @@ def test_a_run_takes_its_share_of_the_cores(monkeypatch: pytest.MonkeyPatch, tmp
     assert given == [8, 2, 1, 5]
 
 
+def test_a_run_begins_without_denormals_before_any_thread_is_there(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import torch
+
+    seen = []
+
+    def load(*_: object) -> object:
+        seen.append(float(torch.full((), 1e-40) * 1))
+        raise ValueError("looked")
+
+    monkeypatch.setattr(sweep, "_faces", load)
+    assert sweep.perform(tiny(), tmp_path, None, "cpu", "auto", 1).state == "failed"
+    assert seen == [0.0]
+
+
 def test_a_full_disk_does_not_end_the_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object, **more: object) -> None:
         raise OSError(28, "No space left on device")

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import zipfile
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from fer_repro import metrics, network, results, training
 from fer_repro.center_loss import CenterLoss
@@ -555,6 +557,44 @@ def test_bfloat16_is_taken_on_gpus_that_have_it_and_not_where_it_is_imitated(mon
             torch.cuda, "is_bf16_supported", lambda including_emulation=True, n=native: n or including_emulation
         )
         assert training.automatic_precision("cuda") == ("bf16-mixed" if native else "16-mixed")
+
+
+def denormals_count() -> bool:
+    return float(torch.full((), 1e-40) * 1) > 0
+
+
+def test_denormals_are_zero_within_and_what_they_were_before_after_it() -> None:
+    assert denormals_count()
+    with training.flushed_denormals():
+        assert not denormals_count()
+        with training.flushed_denormals():
+            pass
+        assert not denormals_count()
+    with pytest.raises(KeyError), training.flushed_denormals():
+        raise KeyError
+    assert denormals_count()
+
+
+def test_steps_are_taken_without_denormals_and_come_out_the_same(
+    undisturbed: results.Record, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    step = training.Trainer._step
+
+    def watched(*given: Any) -> Tensor:
+        seen.append(denormals_count())
+        return step(*given)
+
+    monkeypatch.setattr(training.Trainer, "_step", watched)
+    run()
+    assert seen and not any(seen) and denormals_count()
+    monkeypatch.setattr(training, "flushed_denormals", nullcontext)
+    seen.clear()
+    plain, flushed = course(run()), course(undisturbed)
+    assert all(seen)
+    assert plain["predictions"]["predicted"] == flushed["predictions"]["predicted"]
+    for a, b in zip(plain["curves"], flushed["curves"], strict=True):
+        assert a == pytest.approx(b, rel=1e-5)
 
 
 @pytest.mark.parametrize(
