@@ -20,6 +20,7 @@ NAMES = (
     "training",
     "training-float32",
     "training-avx2",
+    "denormals",
     "layers",
     "growth",
     "preprocessing",
