@@ -180,7 +180,7 @@ def keep_memory() -> bool:
 
 @contextmanager
 def flushed_denormals() -> Iterator[None]:
-    """Take numbers below float32's smallest normal one (1.2e-38) for zero while this lasts, as matrix units do anyway.
+    """Take numbers below float32's smallest normal one (1.2e-38) for zero while this lasts, as AMX does anyway.
 
     Training carries some gates of the LSTM so far from zero that the gradients through them get that small, and many a
     CPU takes a hundred times as long for such a number (``benchmarks/denormals.py``). A thread inherits this from the

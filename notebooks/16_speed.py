@@ -195,20 +195,18 @@ if narrow:
             for what, form in (("images a second", "{:.1f}"), ("times", "{:.1f}"), ("peak MiB", "{:,.0f}"))
         },
     )
-    told = [
-        f"**{r['share_of_gemm']:.0%}** of its matrix product of {r['matrix_product']['float32'] / 1e9:,.0f} GFLOP/s "
-        f"on {kind}, where nothing but this network's operations, at the speed of one large product, would be "
-        f"{speed.ceiling(r):.1f} times the plain loop"
+    reached = [
+        f"**{r['share_of_gemm']:.0%}** of the matrix product's {r['matrix_product']['float32'] / 1e9:,.0f} GFLOP/s on "
+        f"{kind}"
         for r, kind in zip(narrow, kinds, strict=True)
     ]
+    limits = [f"{speed.ceiling(r):.1f} times the plain loop on {kind}" for r, kind in zip(narrow, kinds, strict=True)]
+    if found["training"]:
+        limits.append(f"{speed.ceiling(found['training']):.0f} on the processor of {{numref}}`fig-speed-ladder`")
     figures.say(
-        "How many times the plain loop one gets depends on the processor more than on the code. Training reaches "
-        + "; ".join(told)
-        + (
-            f". On the processor of {{numref}}`fig-speed-ladder` that would be {speed.ceiling(found['training']):.0f}."
-            if found["training"]
-            else "."
-        )
+        f"Training reaches {' and '.join(reached)}. How many times the plain loop one gets depends on the processor "
+        "more than on the code: a program that did nothing but this network's operations, at the speed of one large "
+        f"product, would be {', '.join(limits)}."
     )
     for r in narrow:
         if "bfloat16" in (products := r["matrix_product"]):
@@ -237,9 +235,9 @@ else:
 #
 # On an Intel processor a run in float32 took longer for each step as it went on. The network had carried some of the
 # LSTM's gates so far that their sums stand at −100 and less. A sigmoid is closed there; the gradient through it is
-# smaller than 1.2·10⁻³⁸, the least that float32 holds with all its digits. What lies below is *denormal*: the processor
-# leaves its fast path for each such number, and nothing in the result hangs on it. AMX, and products on most GPUs, take
-# them for zero anyway. So do we, while training:
+# smaller than 1.2·10⁻³⁸, the least that float32 holds with all its digits. What lies below is *denormal*: the
+# processor leaves its fast path for each such number, and nothing in the result hangs on it. AMX takes them for zero
+# anyway. So do we, while training:
 
 # %%
 figures.show_source(training.flushed_denormals)
