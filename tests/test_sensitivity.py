@@ -42,11 +42,21 @@ def record(right, seed=0, model="proposed", variant=None, **recipe):
 
 
 def planned(name, dataset, recipe):
-    """Return (model, variant) of each run of a plan, all of which are where they find a partner."""
+    """Return (model, variant) of each run of a plan, each of which some plan gives a partner."""
     runs = sweep.read_plan(ROOT / "plans" / f"{name}.toml")
     assert {(run.dataset, run.recipe) for run in runs} == {(dataset, recipe)}
-    assert all(run.seed == 0 for run in runs if run.options or run.changes)
-    return {(run.model, run.job().record()["variant"]) for run in runs if run.seed == 0}
+    base = {(r.model, r.variant): r.base for r in READINGS}
+    plans = {name, "fer2013-native48", "float32-native48"}
+    all_runs = [run for plan in plans for run in sweep.read_plan(ROOT / "plans" / f"{plan}.toml")]
+    partners = {
+        (run.model, run.dataset, run.seed, run.precision) for run in all_runs if not (run.options or run.changes)
+    }
+    names = {run: (run.model, run.job().record()["variant"]) for run in runs}
+    for run in runs:
+        if run.options or run.changes:
+            assert (base[names[run]], run.dataset, run.seed, run.precision) in partners
+    assert {names[run] for run in runs if run.seed == 0} == set(names.values())
+    return set(names.values())
 
 
 def test_the_plans_hold_each_reading_and_what_it_is_compared_with():
