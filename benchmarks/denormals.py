@@ -3,9 +3,9 @@
     python benchmarks/denormals.py [--batch 128] [--repeats 5] [--json [OUT]]
 
 A gate that an LSTM has learned to close far lets next to nothing through, and its gradient is smaller still: below
-1.2e-38 numbers are denormal, and a CPU takes a hundred times as long for each. The BiLSTM of the proposed network at
-128x128 goes backwards here, in float32, with input weights that spread its gates' sums over ``spread``: 2 as it is
-built, 50 and more where training carries some of them. ``times_faster`` is the time with denormals over that with
+1.2e-38 numbers are denormal, and many a CPU takes far longer for each. The BiLSTM of the proposed network at
+128x128 goes backwards here, in float32, with input weights that spread its gates' sums over ``spread``: about 2 as it
+is built, 50 and more where training carries some of them. ``times_faster`` is the time with denormals over that with
 ``training.flushed_denormals``. Each has a process of its own, as threads inherit the setting when they start.
 """
 

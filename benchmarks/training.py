@@ -7,7 +7,7 @@ item, a ``DataLoader``, the default allocator, a loss printed each step) and tak
 is ``training.train`` itself, as ``fer-repro train`` calls it. All rungs do the same arithmetic on the same network:
 both stages, LDA between them, center loss, gradient clipping, AdamW on a one-cycle schedule. Each runs in a process of
 its own, because allocator and threads belong to a process, and trains twice there: the second time counts, as in the
-first some ten steps wait for the kernel to clear fresh memory, and a run has thousands. All run in turn, and the
+first the kernel clears fresh memory, for a few steps of the thousands that a run has. All run in turn, and the
 fastest turn counts.
 
 ``share_of_gemm`` is what training does, in floating-point operations a second, over what the same machine does in one
@@ -241,7 +241,7 @@ def compare(size: int, images: int, repeats: int, precision: str) -> dict[str, A
     """Run every way in turn; return speeds, ratios and the share of the machine's limit."""
     bf16 = precision.startswith("bf16")
     ways = [w for w, rung in LADDER.items() if not rung.bf16 or bf16] + [OURS]
-    fold = 8 if bf16 else 4  # times the plain loop's images: as long, about
+    fold = 8 if bf16 else 4  # times the plain loop's images, so that each takes about as long
     best: dict[str, dict[str, float]] = {}
     for _ in range(repeats):
         for way in [*ways, "products"]:

@@ -326,8 +326,8 @@ def evaluate(
     faces = split_by(faces, protocol, seed=about["seed"], fold=about["fold"] if own else None).part(split)
     trained = about.get("precision", "32-true")
     kind = training.engine(device).device.type
-    native = trained in ("32-true", training.automatic_precision(kind))
-    native = native or (trained == "bf16-mixed" and training.multiplies_bfloat16(kind))
+    bfloat16 = trained == "bf16-mixed" and training.multiplies_bfloat16(kind)
+    native = bfloat16 or trained in ("32-true", training.automatic_precision(kind))
     if not native:
         click.echo(f"note: trained in {trained}, measured in float32: single images may come out otherwise", err=True)
     precision = trained if native else "32-true"

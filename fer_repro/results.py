@@ -256,9 +256,13 @@ def processor() -> str:
         return ""
 
 
+def instructions() -> list[str]:
+    """Return which of :data:`INSTRUCTIONS` this machine's processors have, by what Linux says."""
+    return [name for name in INSTRUCTIONS if re.search(rf"\b{name}\b", processor())]
+
+
 def _machine() -> dict[str, Any]:
-    told = processor()
-    named = re.search(r"^model name\s*: (.+)", told, re.MULTILINE)
+    named = re.search(r"^model name\s*: (.+)", processor(), re.MULTILINE)
     cpu = named[1].strip() if named else platform.processor() or platform.machine()
     try:
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -267,7 +271,7 @@ def _machine() -> dict[str, Any]:
     return {
         "system": platform.system(),
         "cpu": cpu,
-        "instructions": [name for name in INSTRUCTIONS if re.search(rf"\b{name}\b", told)],
+        "instructions": instructions(),
         "cores": os.cpu_count(),
         "memory_bytes": memory,
     }

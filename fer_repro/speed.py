@@ -19,7 +19,7 @@ from fer_repro import claims, metrics, network, results, training
 NAMES = (
     "training",
     "training-float32",
-    "training-avx2",
+    "training-avx2",  # training-float32 from a processor without AVX-512
     "denormals",
     "layers",
     "growth",

@@ -183,8 +183,8 @@ def flushed_denormals() -> Iterator[None]:
     """Take numbers below float32's smallest normal one (1.2e-38) for zero while this lasts, as AMX does anyway.
 
     Training carries some gates of the LSTM so far from zero that the gradients through them get that small, and many a
-    CPU takes a hundred times as long for such a number (``benchmarks/denormals.py``). A thread inherits this from the
-    one that starts it: commands begin with it, before PyTorch has any other thread.
+    CPU takes far longer for such a number (``benchmarks/denormals.py``). A thread inherits this from the one that
+    starts it: commands begin with it, before PyTorch has any other thread.
     """
     before = float(torch.full((), 1e-40) * 1) == 0.0
     torch.set_flush_denormal(True)
@@ -198,7 +198,7 @@ def multiplies_bfloat16(device: str) -> bool:
     """Say whether the hardware multiplies bfloat16 itself, at whatever speed; else it is imitated, far slower."""
     if device == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    return any(flag in results.processor() for flag in ("avx512_bf16", "amx_bf16"))
+    return not {"avx512_bf16", "amx_bf16"}.isdisjoint(results.instructions())
 
 
 def automatic_precision(device: str) -> str:
@@ -210,7 +210,7 @@ def automatic_precision(device: str) -> str:
     """
     if device == "cuda":
         return "bf16-mixed" if multiplies_bfloat16(device) else "16-mixed"
-    faster = "amx_bf16" in results.processor() or "AuthenticAMD" in results.processor()
+    faster = "amx_bf16" in results.instructions() or "AuthenticAMD" in results.processor()
     return "bf16-mixed" if multiplies_bfloat16(device) and faster else "32-true"
 
 

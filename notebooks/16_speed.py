@@ -167,15 +167,18 @@ if found["training"]:
 # Many processors have no instructions for bfloat16, or are slower with them. The same ladder on such processors:
 
 # %%
-narrow = [r for name in ("training-float32", "training-avx2") if (r := found[name])]
+narrow = {
+    "AVX-512" if "avx512f" in r["machine"].get("instructions", []) else "AVX2": r
+    for name in ("training-avx2", "training-float32")
+    if (r := found[name])
+}
 if narrow:
-    kinds = ["AVX-512" if "avx512f" in r["machine"].get("instructions", []) else "AVX2" for r in narrow]
-    tables = [speed.ladder(r).set_index("way") for r in narrow]
+    first = next(iter(narrow.values()))
     figures.table(
         pd.concat(
             {
-                f"{kind}: {what}": table[column]
-                for kind, table in zip(kinds, tables, strict=True)
+                f"{kind}: {what}": speed.ladder(r).set_index("way")[column]
+                for kind, r in narrow.items()
                 for column, what in (
                     ("images_per_second", "images a second"),
                     ("times_faster", "times"),
@@ -185,22 +188,21 @@ if narrow:
             axis=1,
         ).reset_index(),
         name="tab-speed-float32",
-        caption=f"Training at {narrow[0]['size']}×{narrow[0]['size']} in float32 throughout, "
-        f"{narrow[0]['threads']} threads, on "
-        + " and ".join(f"{r['machine']['cpu']} ({kind})" for r, kind in zip(narrow, kinds, strict=True))
+        caption=f"Training at {first['size']}×{first['size']} in float32 throughout, {first['threads']} threads, on "
+        + " and ".join(f"{r['machine']['cpu']} ({kind})" for kind, r in narrow.items())
         + ". Times the better of the two plain loops, the first two rows.",
         formats={
             f"{kind}: {what}": form
-            for kind in kinds
+            for kind in narrow
             for what, form in (("images a second", "{:.1f}"), ("times", "{:.1f}"), ("peak MiB", "{:,.0f}"))
         },
     )
     reached = [
         f"**{r['share_of_gemm']:.0%}** of the matrix product's {r['matrix_product']['float32'] / 1e9:,.0f} GFLOP/s on "
         f"{kind}"
-        for r, kind in zip(narrow, kinds, strict=True)
+        for kind, r in narrow.items()
     ]
-    limits = [f"{speed.ceiling(r):.1f} times the plain loop on {kind}" for r, kind in zip(narrow, kinds, strict=True)]
+    limits = [f"{speed.ceiling(r):.1f} times the plain loop on {kind}" for kind, r in narrow.items()]
     if found["training"]:
         limits.append(f"{speed.ceiling(found['training']):.0f} on the processor of {{numref}}`fig-speed-ladder`")
     figures.say(
@@ -208,23 +210,22 @@ if narrow:
         "more than on the code: a program that did nothing but this network's operations, at the speed of one large "
         f"product, would be {', '.join(limits)}."
     )
-    for r in narrow:
-        if "bfloat16" in (products := r["matrix_product"]):
+    for r in narrow.values():
+        products = r["matrix_product"]
+        slower = products.get("bfloat16", np.inf) < products["float32"]
+        if slower and "amx_bf16" not in r["machine"]["instructions"]:
             figures.say(
-                f"The {r['machine']['cpu']} of this table has an instruction for bfloat16, too, and hides AMX: its "
+                f"The {r['machine']['cpu']} of this table has an instruction for bfloat16, too, and shows no AMX: its "
                 f"product in bfloat16 reaches {products['bfloat16'] / 1e9:,.0f} GFLOP/s, "
                 f"{products['bfloat16'] / products['float32']:.2f} times that in float32. `--precision auto` therefore "
                 "takes bfloat16 of an Intel processor only together with AMX."
             )
-    cold = [
-        kind
-        for r, kind in zip([found["training"] or {"warmed_up": True}, *narrow], ["bfloat16", *kinds], strict=True)
-        if not r.get("warmed_up")
-    ]
+    timed = {"bfloat16": found["training"], **narrow}
+    cold = [kind for kind, r in timed.items() if r and not r.get("warmed_up")]
     if cold:
         figures.say(
-            "Some ten steps go by until a process has all its memory, and the kernel clears it while they wait. A run "
-            f"has thousands of steps; the records of {' and '.join(cold)} were timed with those first steps among few, "
+            "A process waits in its first steps while the kernel clears the memory that it is given. A run has "
+            f"thousands of steps; the records of {' and '.join(cold)} were timed with those first ones among few, "
             "which takes from the kept memory's rungs and from ours, and not from the plain loops."
         )
 else:
@@ -233,9 +234,9 @@ else:
 # %% [markdown]
 # ## Numbers too small for anything but waiting
 #
-# On an Intel processor a run in float32 took longer for each step as it went on. The network had carried some of the
-# LSTM's gates so far that their sums stand at −100 and less. A sigmoid is closed there; the gradient through it is
-# smaller than 1.2·10⁻³⁸, the least that float32 holds with all its digits. What lies below is *denormal*: the
+# On an Intel processor a run in float32 took longer for each step as it went on. Training had carried some of the
+# LSTM's gates so far that a sigmoid of their sums is next to nothing, and the gradient through it smaller than
+# 1.2·10⁻³⁸, the least that float32 holds with all its digits. What lies below is *denormal*: the
 # processor leaves its fast path for each such number, and nothing in the result hangs on it. AMX takes them for zero
 # anyway. So do we, while training:
 
@@ -256,8 +257,8 @@ if found["denormals"]:
         ),
         name="tab-speed-denormals",
         caption=f"One way back through the BiLSTM in float32, {r['batch']} images, {r['machine']['cpu']}: with "
-        "denormal numbers kept and taken for zero. A spread of 2 is that of a network as it is built; in training only "
-        "some gates go far, so that a run as a whole gains less.",
+        "denormal numbers kept and taken for zero. A spread of 2 is about that of a network as it is built; in "
+        "training only some gates go far, so that a run as a whole gains less.",
         formats={"kept, ms": "{:,.0f}", "zero, ms": "{:,.0f}", "times": "{:.1f}"},
     )
 else:

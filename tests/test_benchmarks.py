@@ -101,10 +101,11 @@ def test_training_in_float32_measures_no_bfloat16(
     monkeypatch.setattr(training, "matrix_product", partial(training.matrix_product, n=64, repeats=1))
     monkeypatch.setattr(training, "PLAIN", ("a plain loop",))
     monkeypatch.setattr(training, "LADDER", {name: training.LADDER[name] for name in ("a plain loop", "bfloat16")})
+    monkeypatch.setattr(training.training, "multiplies_bfloat16", lambda device: False)
     given = ("--size", "32", "--images", "16", "--repeats", "1", "--precision", "32-true")
     found = bench(training, *given)
     assert found["precision"] == "32-true"
-    assert found["ways"].keys() == {"a plain loop", training.OURS}
+    assert found["ways"].keys() == {"a plain loop", training.OURS} and found["matrix_product"].keys() == {"float32"}
     monkeypatch.setattr(training, "place", lambda name: tmp_path / f"{name}.json")
     monkeypatch.setattr(_common, "place", training.place)
     run(training, *given, "--json")

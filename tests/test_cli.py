@@ -37,6 +37,7 @@ def test_train_leaves_a_record_that_evaluate_agrees_with(
     if "note: trained in" not in err:
         assert f"accuracy  {record['test']['accuracy']:7.2%}" in out
     monkeypatch.setattr(training, "automatic_precision", lambda _: "32-true")
+    monkeypatch.setattr(training, "multiplies_bfloat16", lambda _: False)
     shown = json.loads(run("evaluate", "--results", str(tmp_path), "--json")[1])
     assert shown["accuracy"]["value"] == pytest.approx(record["test"]["accuracy"], abs=0.02)
     code, _, err = run("evaluate", "--results", str(tmp_path), "--dataset", "ckplus", "--data-dir", str(other))
