@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from fer_repro import consistency, metrics, paper, results, sensitivity
 from fer_repro.data.fer2013 import OFFICIAL
 from fer_repro.data.splits import DEFAULT_PROTOCOL, FOLDS, LEAKING
-from fer_repro.recipe import RECIPES
+from fer_repro.recipe import RECIPES, completed
 
 Record = dict[str, Any]
 
@@ -151,7 +151,7 @@ def _wrong_data(record: Mapping[str, Any]) -> str | None:
 
 
 def _wrong_recipe(record: Mapping[str, Any]) -> str | None:
-    given = record["recipe"]
+    given = completed(record["recipe"])
     name = given.get("name")
     if name not in VERDICT_RECIPES:
         return f"recipe {name}: only {' and '.join(VERDICT_RECIPES)} count"

@@ -7,9 +7,11 @@ size.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+ADDED = {"last_frames": 0}  # fields younger than some records, and what these runs did
 SMALL = 5000  # training images below which a data set counts as small
 
 
@@ -36,6 +38,7 @@ class Recipe:
     rotate: float = 10.0  # Q14: degrees either way
     flip: float = 0.5  # Q14: share of images mirrored
     brightness: float = 0.2  # Q14: in standard deviations of an image, after Eq. 1 (before it, Eq. 1 undoes it)
+    last_frames: int = 0  # Q12: of each sequence, this many alone, in training and test; 0 for all that were loaded
 
     def __post_init__(self) -> None:
         """Refuse, with a ValueError, a value that cannot be trained with."""
@@ -52,6 +55,8 @@ class Recipe:
             raise ValueError(
                 f"recipe: wanted a size of at least 8 and to rotate by at most 180, got {self.size}, {self.rotate}"
             )
+        if self.last_frames < 0:
+            raise ValueError(f"recipe: last_frames: wanted 0 (all) or more, got {self.last_frames!r}")
         if self.median_kernel < 1 or self.median_kernel % 2 == 0:
             raise ValueError(f"recipe: median_kernel: wanted an odd number, got {self.median_kernel!r}")
 
@@ -62,6 +67,11 @@ class Recipe:
     def to_dict(self) -> dict[str, Any]:
         """Return all fields, as a record holds them (lists for tuples)."""
         return {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
+
+
+def completed(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a record's recipe with the fields that are younger than it."""
+    return ADDED | dict(given)
 
 
 RECIPES = {

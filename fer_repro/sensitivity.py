@@ -20,6 +20,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from fer_repro import metrics, results
+from fer_repro.recipe import completed
 
 SIGNIFICANT = 0.05  # after Holm's correction over one plot
 COLUMNS = (
@@ -199,10 +200,10 @@ def _pairs(reading: Reading, records: list[results.Record]) -> list[tuple[result
 
 def _key(record: results.Record, changes: Mapping[str, Any], defaults: Iterable[results.Record] = ()) -> str:
     """Return what two runs must share; fields that a reading changes are taken from the default of the same seed."""
-    recipe = dict(record["recipe"])
+    recipe = completed(record["recipe"])
     for default in defaults:
         if default["seed"] == record["seed"]:
-            recipe |= {name: default["recipe"][name] for name in changes}
+            recipe |= {name: completed(default["recipe"])[name] for name in changes}
     same = [record[k] for k in ("dataset", "protocol", "seed", "fold")]
     return json.dumps(
         [*same, record.get("precision"), (record.get("data") or {}).get("fingerprint"), recipe], sort_keys=True

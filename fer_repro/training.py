@@ -42,7 +42,7 @@ from fer_repro.augmentation import augment
 from fer_repro.center_loss import CenterLoss
 from fer_repro.data.audit import duplicates_of
 from fer_repro.data.faces import FaceDataset
-from fer_repro.data.splits import DEFAULT_PROTOCOL, LEAKING, PROTOCOLS
+from fer_repro.data.splits import DEFAULT_PROTOCOL, LEAKING, PROTOCOLS, last_frames
 from fer_repro.data.splits import protocol as split_by
 from fer_repro.preprocessing import normalize_batch, prepare_uint8, prepared
 from fer_repro.recipe import Recipe
@@ -812,6 +812,7 @@ def train(
     with _lock(place, fabric):
         if keep and what.complete and path.exists():  # finished by another process since we looked
             raise FileExistsError(_exists(path))
+        faces = last_frames(faces, what.recipe.last_frames)
         faces = split_by(faces, what.protocol, seed=seed, fold=fold if what.fold is None else what.fold)
         trainer = Trainer(what, faces, fabric, place, progress, compiled)
         if resume:

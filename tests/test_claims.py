@@ -22,7 +22,7 @@ from fer_repro.data.splits import FOLDS
 from fer_repro.figures import ledger as pages
 from fer_repro.figures import paper as redrawn
 from fer_repro.figures import results as pictures
-from fer_repro.recipe import RECIPES
+from fer_repro.recipe import ADDED, RECIPES
 
 N = claims.FER_IMAGES["test"]
 CKPLUS = (claims.CK_SEQUENCES, claims.CK_SUBJECTS)
@@ -192,6 +192,18 @@ def test_the_same_records_untouched_do_reach_one():
     assert row["runs"] == 3
     assert row["recipe"] == "native48"
     assert row["records"][0] == "fer2013/native48/proposed/official-seed0.json"
+
+
+def test_a_record_older_than_a_field_of_the_recipe_counts_and_one_that_has_it_changed_does_not():
+    (record,) = _fer(seeds=1)
+    for name, did in ADDED.items():
+        assert getattr(RECIPES["native48"], name) == did  # or older records did something else than the recipe says
+        del record["recipe"][name]
+    assert claims.ineligible(record) is None
+    record["recipe"]["last_frames"] = 1
+    assert claims.ineligible(record) == "recipe native48 was changed in last_frames"
+    del record["recipe"]["last_frames"], record["recipe"]["clip"]
+    assert claims.ineligible(record) == "recipe native48 was changed in clip"
 
 
 def test_a_copy_without_git_can_be_judged():

@@ -13,7 +13,7 @@ from scipy import stats
 
 from fer_repro import claims, figures, metrics, network, paper, sensitivity, sweep
 from fer_repro.figures import sensitivity as pictures
-from fer_repro.recipe import RECIPES
+from fer_repro.recipe import ADDED, RECIPES
 from fer_repro.sensitivity import READINGS, Reading
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -86,6 +86,15 @@ def test_a_comparison_is_what_counting_by_hand_gives():
     assert row.low < row.difference < row.high
     assert row.p == row.p_holm == pytest.approx(metrics.mcnemar(LABELS, *_said(default, other)))
     assert not row.significant
+
+
+def test_a_record_older_than_a_field_of_the_recipe_finds_its_partner():
+    default, other = record(range(100)), record(range(40, 150), variant="query=last")
+    for name in ADDED:
+        del default["recipe"][name]
+    assert len(sensitivity.compare([default, other])) == 1
+    other["recipe"] |= {"last_frames": 1}
+    assert len(sensitivity.compare([default, other])) == 0
 
 
 def _said(*records):

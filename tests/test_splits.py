@@ -96,6 +96,33 @@ def test_random_sequences_stay_whole_and_their_people_do_not(ck):
         splits.protocol(replace(ck, sequence=np.where(ck.sequence == ids[0], -1, ck.sequence)), "sequences")
 
 
+def test_the_last_frames_of_each_sequence(ck):
+    ids = np.unique(ck.sequence)
+    for count in (1, 2):
+        kept = splits.last_frames(ck, count)
+        slow = np.concatenate([np.flatnonzero(ck.sequence == s)[-count:] for s in ids])
+        assert (kept.images == ck.images[np.sort(slow)]).all() and len(kept) == count * len(ids)
+    assert splits.last_frames(ck, 0) is ck
+    assert splits.last_frames(ck, 99).fingerprint() == ck.fingerprint()  # what they have
+    with pytest.raises(ValueError, match="last_frames: wanted 0"):
+        splits.last_frames(ck, -1)
+
+
+@pytest.mark.parametrize("name", ["subjects", "sequences"])
+def test_the_last_frames_are_divided_as_all_of_them_are(ck, name):
+    one, all_of = (splits.protocol(ds, name, seed=3) for ds in (splits.last_frames(ck, 1), ck))
+    for part in ("train", "val", "test"):
+        assert set(one.part(part).sequence.tolist()) == set(all_of.part(part).sequence.tolist())
+
+
+def test_images_of_no_sequence_stay(ck, tiny_fer):
+    assert splits.last_frames(tiny_fer, 1).fingerprint() == tiny_fer.fingerprint()
+    some = replace(ck, sequence=np.where(ck.sequence == ck.sequence[0], -1, ck.sequence))
+    whole = int((ck.sequence == ck.sequence[0]).sum())
+    assert len(splits.last_frames(some, 1)) == len(np.unique(ck.sequence)) - 1 + whole
+    assert len(splits.last_frames(ck[:0], 1)) == 0
+
+
 def test_official_keeps_what_the_data_set_carries(tiny_fer):
     ds = splits.protocol(tiny_fer, "official", seed=9)
     assert ds.fingerprint() == tiny_fer.fingerprint()

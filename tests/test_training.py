@@ -807,6 +807,7 @@ def test_what_cannot_be_trained_is_named(given: dict[str, Any], message: str) ->
         ({"changes": {"epochs": [3, 0]}}, "an epoch or more in both stages"),
         ({"changes": {"epochs": [3, 3]}, "epochs": 4}, "epochs is among the changes, too"),
         ({"changes": {"small_epochs": [2]}}, "small_epochs: wanted a value such as"),
+        ({"changes": {"last_frames": -1}}, "last_frames: wanted 0 (all) or more, got -1"),
         ({"options": {"size": 64}}, "size cannot be chosen here"),
         ({"options": {"dropout": 0.1}, "changes": {"dropout": 0.5}}, "dropout is among the changes, too"),
         ({"options": {"hidden": "/../../evil"}}, "a run cannot be named"),
@@ -815,6 +816,16 @@ def test_what_cannot_be_trained_is_named(given: dict[str, Any], message: str) ->
 def test_a_variant_that_makes_no_sense_is_refused_before_anything_is_made(given: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
         training.job("synthetic", "proposed", TINY, **given)
+
+
+def test_last_frames_are_all_that_a_run_trains_on_and_tests() -> None:
+    films = faces(112)
+    films = replace(films, sequence=np.arange(112) // 4 % 5 * 100 + np.arange(112) % 4)  # one side of the split each
+    ends = [int(np.flatnonzero(films.sequence == s)[-1]) for s in np.unique(films.sequence)]
+    record = run(recipe=replace(TINY, last_frames=1), faces=films)
+    assert {k: record["split"][k] for k in ("train", "val", "test")} == {"train": 12, "val": 4, "test": 4}
+    assert record["data"]["fingerprint"] == films[np.sort(ends)].part("train").fingerprint()
+    assert sorted(record["predictions"]["sequence"]) == [400, 401, 402, 403]
 
 
 def test_numbers_of_one_value_name_one_run() -> None:

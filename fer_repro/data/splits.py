@@ -122,6 +122,23 @@ def subject_folds(ds: FaceDataset, folds: int = FOLDS) -> NDArray[np.int64]:
     return fold_of[ds.subject]
 
 
+def last_frames(ds: FaceDataset, count: int) -> FaceDataset:
+    """Return ``ds`` with the last ``count`` frames of each sequence alone (Q12); 0 for all of them.
+
+    Frames stand in the order of their numbers, as :func:`fer_repro.data.load` gives them; sequences with fewer give
+    what they have, and images of no sequence stay. Raises ValueError if ``count`` is negative.
+    """
+    if count < 0:
+        raise ValueError(f"last_frames: wanted 0 (all) or more, got {count!r}")
+    if count == 0:
+        return ds
+    order = np.argsort(ds.sequence, kind="stable")
+    _, sizes = np.unique(ds.sequence, return_counts=True)
+    left = np.empty(len(ds), np.int64)  # frames of its sequence from this one on
+    left[order] = np.concatenate([np.arange(size, 0, -1) for size in sizes]) if len(ds) else 0
+    return ds[(left <= count) | (ds.sequence < 0)]
+
+
 def shared_subjects(ds: FaceDataset) -> dict[tuple[str, str], list[int]]:
     """Return the known subjects on both sides of each pair of splits: ``{("train", "test"): [5, 10], ...}``."""
     people = {s: set(ds.subject[(ds.split == s) & (ds.subject >= 0)].tolist()) for s in ("train", "val", "test")}
