@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -355,7 +355,8 @@ def divided_runs(recipe: str | None = None) -> list[results.Record]:
     """Return the runs on CK+ by all protocols; those by sequences were made in float32, and are kept apart."""
     apart = results.root() / results.FLOAT32
     by_sequences = results.load_all(apart, dataset="ckplus", recipe=recipe, protocol="sequences")
-    return results.load_all(dataset="ckplus", recipe=recipe) + by_sequences
+    whole = [r for r in by_sequences if r["variant"] is None]
+    return results.load_all(dataset="ckplus", recipe=recipe) + whole
 
 
 def training_images(records: Iterable[results.Record]) -> pd.Series:
@@ -417,6 +418,85 @@ def leak_of_methods(records: Iterable[results.Record]) -> pd.DataFrame:
             rows.append((model, recipe, protocol, *here, found.estimate, found.low, found.high))
     columns = ["model", "recipe", "protocol", "leaking", "subjects", "difference", "low", "high"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def last_frames_alone(records: Iterable[results.Record]) -> pd.DataFrame:
+    """Compare runs on the last frame alone of each of CK+'s sequences with runs on all frames, by protocol and model.
+
+    Both are tested on those last frames, and divided alike: what differs is what they were trained on.
+
+    Parameters
+    ----------
+    records : iterable of records
+        Of one recipe and precision.
+
+    Returns
+    -------
+    DataFrame
+        ``protocol, model``; ``seeds`` with all their folds, ``images`` that each tests, ``trained`` images of one run;
+        accuracy (fraction) of the runs on last frames alone, ``accuracy, low, high``, and how many of ``images`` they
+        had right in the worst and the best seed, ``least, most``; ``all_frames``: accuracy of the runs on all
+        frames, ``difference, difference_low, difference_high`` to it (that of last frames alone less that of all),
+        over the ``pairs`` of seeds that both have. Intervals are over people, drawn whole, and seeds.
+    """
+    groups: dict[tuple[str, str], dict[bool, list[results.Record]]] = {}
+    for r in records:
+        alone = (r.get("changes") or {}).get("last_frames") == 1
+        if r["dataset"] == "ckplus" and r["complete"] and (alone or r["variant"] is None):
+            groups.setdefault((r["protocol"], r["model"]), {}).setdefault(alone, []).append(r)
+    rows = []
+    for (protocol, model), found in groups.items():
+        alone, whole = (_of_whole_seeds(found.get(k, []), protocol) for k in (True, False))
+        if not alone:
+            continue
+        seeds = sorted({r["seed"] for r in alone})
+        right = {s: int(np.sum(_hits([r for r in alone if r["seed"] == s]))) for s in seeds}
+        both = sorted(set(seeds) & {r["seed"] for r in whole})
+        before, after = ([r for r in runs if r["seed"] in both] for runs in (map(_on_last_frames, whole), alone))
+        low, high = metrics.interval_of(_drawn_people(alone))
+        row = {
+            "protocol": protocol,
+            "model": model,
+            "seeds": len(seeds),
+            "images": len(_together(alone, "label")) // len(seeds),
+            "trained": float(np.mean([r["split"]["train"] for r in alone])),
+            "accuracy": _accuracy(alone),
+            "low": low,
+            "high": high,
+            "least": min(right.values()),
+            "most": max(right.values()),
+            "pairs": len(both),
+        }
+        if both:
+            if not np.array_equal(_together(before, "sequence"), _together(after, "sequence")):
+                raise ValueError(f"CK+, {model}, {protocol}: runs on other test sequences cannot be compared")
+            there, here = _accuracy(before), _accuracy(after)
+            d = metrics.difference_of(_drawn_people(before), _drawn_people(after), here - there)
+            row |= {"all_frames": there, "difference": d.estimate, "difference_low": d.low, "difference_high": d.high}
+        rows.append(row)
+    columns = ["protocol", "model", "seeds", "images", "trained", "accuracy", "low", "high", "least", "most", "pairs"]
+    return pd.DataFrame(rows, columns=[*columns, "all_frames", "difference", "difference_low", "difference_high"])
+
+
+def _of_whole_seeds(runs: Sequence[results.Record], protocol: str) -> list[results.Record]:
+    """Return the runs of seeds that have all folds, in the order of seed and fold."""
+    folds = splits.FOLDS if protocol == "subjects" else 1
+    there = Counter(r["seed"] for r in runs)
+    return sorted((r for r in runs if there[r["seed"]] == folds), key=lambda r: (r["seed"], r["fold"] or 0))
+
+
+def _on_last_frames(record: results.Record) -> results.Record:
+    """Return the record with the predictions for each sequence's last frame alone."""
+    given = record["predictions"]
+    last = {sequence: i for i, sequence in enumerate(given["sequence"])}  # frames stand in the order of their numbers
+    at = sorted(last.values())
+    return record | {
+        "predictions": {k: [given[k][i] for i in at] for k in ("label", "predicted", "subject", "sequence")}
+    }
+
+
+def _hits(runs: Iterable[results.Record]) -> NDArray[np.bool_]:
+    return _together(runs, "label") == _together(runs, "predicted")
 
 
 def _accuracy(runs: Iterable[results.Record]) -> float:

@@ -172,6 +172,38 @@ def test_the_leaks_size_takes_up_people_and_seeds():
     assert hazards.leak_of_methods(apart[:5]).empty
 
 
+def _film(protocol, seed, hits, frames, fold=None):
+    """12 sequences of four people; the first ``hits`` last frames are right, and no other frame is."""
+    sequence = np.repeat(np.arange(12) + 100 * (seed if protocol == "sequences" else 10 * seed + (fold or 0)), frames)
+    last = np.arange(12 * frames) % frames == frames - 1
+    predicted = np.where(last & (np.arange(12 * frames) // frames < hits), 0, 1)
+    r = _record(dataset="ckplus", protocol=protocol, seed=seed, fold=fold)
+    r["predictions"] = {"label": [0] * len(last), "predicted": predicted.tolist()}
+    r["predictions"] |= {"subject": (sequence % 4).tolist(), "sequence": sequence.tolist()}
+    r["split"] = {"train": 200 * frames}
+    return r | ({"changes": {"last_frames": 1}, "variant": "last_frames=1"} if frames == 1 else {})
+
+
+def test_runs_on_last_frames_alone_are_compared_on_them():
+    whole = [_film("sequences", seed, 6, 3) for seed in range(2)]
+    alone = [_film("sequences", seed, hits, 1) for seed, hits in enumerate((9, 9, 12))]
+    (row,) = hazards.last_frames_alone([*whole, *alone]).itertuples()
+    assert (row.protocol, row.seeds, row.images, row.trained, row.pairs) == ("sequences", 3, 12, 200, 2)
+    assert row.accuracy == pytest.approx(30 / 36) and (row.least, row.most) == (9, 12)
+    assert row.all_frames == 0.5 and row.difference == pytest.approx(0.25)
+    assert row.difference_low < 0.25 < row.difference_high
+    with pytest.raises(ValueError, match="runs on other test sequences cannot be compared"):
+        hazards.last_frames_alone([*alone, _film("sequences", 7, 6, 3) | {"seed": 0}])
+
+
+def test_runs_on_last_frames_count_with_all_their_folds_only():
+    folds = [_film("subjects", seed, 9, 1, fold) for seed in range(2) for fold in range(10)]
+    (row,) = hazards.last_frames_alone([*folds[:13], *(_film("subjects", 1, 3, 3, k) for k in range(10))]).itertuples()
+    assert (row.seeds, row.images, row.least, row.most, row.pairs) == (1, 120, 90, 90, 0)
+    assert np.isnan(row.difference)
+    assert hazards.last_frames_alone(folds[1:10]).empty and hazards.last_frames_alone([]).empty
+
+
 def test_the_committed_facts_hold_counts_and_no_picture():
     found = hazards.facts()
     assert found["fer2013"]["images"] == sum(sum(c.values()) for c in found["fer2013"]["counts"].values()) == 35887
