@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from conftest import denormals_count
 from torch import Tensor
 
 from fer_repro import metrics, network, results, training
@@ -557,10 +558,6 @@ def test_bfloat16_is_taken_on_gpus_that_have_it_and_not_where_it_is_imitated(mon
             torch.cuda, "is_bf16_supported", lambda including_emulation=True, n=native: n or including_emulation
         )
         assert training.automatic_precision("cuda") == ("bf16-mixed" if native else "16-mixed")
-
-
-def denormals_count() -> bool:
-    return float(torch.full((), 1e-40) * 1) > 0
 
 
 def test_denormals_are_zero_within_and_what_they_were_before_after_it() -> None:
