@@ -774,8 +774,8 @@ else:
 # %% [markdown]
 # **Or one frame of each?** Section IV-B counts 327 images, and CK+ has 327 labelled sequences. So the same networks
 # were trained and tested on the last frame of each alone, divided at random over sequences, as before: 98 images are
-# tested, and 97 of them right would be what Table III prints ({ref}`chap-audit`). Epochs are three times as many, which
-# makes the steps about as many as with three frames. Each seed draws another division:
+# tested, and 97 of them right would be what Table III prints ({ref}`chap-audit`). Epochs are more, so that steps are as
+# many as with three frames; the best one is chosen on 23 images. Each seed draws another division:
 
 # %% tags=["remove-input"]
 in_float32 = results.load_all(results.root() / results.FLOAT32, dataset="ckplus", recipe="native48")
@@ -807,8 +807,8 @@ if len(at_random):
     best = at_random.loc[at_random["most"].idxmax()]
     figures.say(
         f"In {ours['seeds']} divisions, the proposed network has {ours['least']} to {ours['most']} of {tested} right; "
-        f"the paper's number wants {round(paper.TABLE_3['proposed']['accuracy'] / 100 * tested)}. The most that any run "
-        f"of any network has is {best['most']} ({paper.METHOD_NAMES[best['model']]})."
+        f"the paper's number wants {round(paper.TABLE_3['proposed']['accuracy'] / 100 * tested)}. The most that any "
+        f"run of any network has is {best['most']} ({paper.METHOD_NAMES[best['model']]})."
     )
     for r in one_frame[one_frame["protocol"] == "subjects"].itertuples():
         figures.say(
