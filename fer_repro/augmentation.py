@@ -100,7 +100,15 @@ def _warp(x: Tensor, flipped: Tensor, angle: Tensor, dx: Tensor, dy: Tensor, fac
     torch.add(sin / aspect * u, cos * v, out=source[:, 1])
     image = x if x.dtype == torch.float64 else x.float()  # half precision cannot tell neighbouring pixels apart
     grid = source.permute(0, 2, 3, 1).to(image.dtype)  # (B, H, W, 2)
+    if x.device.type == "mps":  # has no border before torch 2.13; a grid that ends within the image needs none
+        return F.grid_sample(image, _within(grid, height, width), align_corners=False).to(x.dtype)
     return F.grid_sample(image, grid, padding_mode="border", align_corners=False).to(x.dtype)
+
+
+def _within(grid: Tensor, height: int, width: int) -> Tensor:
+    """Return places (B, H, W, 2) brought to the nearest that is no further out than the outermost pixels' centres."""
+    edge = grid.new_tensor([1 - 1 / width, 1 - 1 / height])
+    return torch.maximum(torch.minimum(grid, edge), -edge)
 
 
 def _check(

@@ -7,6 +7,7 @@ None has center loss, LDA or reconstruction, which the paper counts as its own.
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -166,6 +167,8 @@ class SupportVectorBaseline(FittedOnce):
         fast: bool = True,
     ) -> None:
         super().__init__()
+        if not 0 < C < math.inf:  # a TypeError where it is no number
+            raise ValueError(f"C: wanted a number above 0, got {C!r}")
         self.cnn = SevenLayerCNN(fast=fast)
         side = self.cnn.output_size(size)
         self.head = FullyConnected(self.cnn.channels * side * side, num_features, dropout)

@@ -275,11 +275,12 @@ def _checkpoint(given: Path | None, results_dir: Path | None) -> Path:
 
     if given is not None:
         return given
-    folder = (results_dir or results.root()) / ".runs"
-    found = sorted(folder.glob("**/best.pt"), key=lambda p: p.stat().st_mtime)
+    folder = results_dir or results.root()
+    places = (folder / ".runs", folder / results.FLOAT32 / ".runs")
+    found = sorted((p for place in places for p in place.glob("**/best.pt")), key=lambda p: p.stat().st_mtime)
     if not found:
         raise click.ClickException(
-            f"no trained network under {folder}: train one first (fer-repro train --dataset ...), "
+            f"no trained network under {places[0]}: train one first (fer-repro train --dataset ...), "
             "or name one with --checkpoint"
         )
     return found[-1]
@@ -310,7 +311,7 @@ def evaluate(
 ) -> None:
     """Measure a trained network: accuracy, precision, recall and F1 with 95 % intervals."""
     from fer_repro import data, metrics, training
-    from fer_repro.data.splits import DEFAULT_PROTOCOL
+    from fer_repro.data.splits import DEFAULT_PROTOCOL, last_frames
     from fer_repro.data.splits import protocol as split_by
 
     path = _checkpoint(checkpoint, results_dir)
@@ -323,6 +324,8 @@ def evaluate(
             f"{name} has the classes {', '.join(faces.classes)}, the network knows {', '.join(about['classes'])}"
         )
     protocol = about["protocol"] if own else DEFAULT_PROTOCOL[name]
+    if own:
+        faces = last_frames(faces, training.recipe_of(about).last_frames)
     faces = split_by(faces, protocol, seed=about["seed"], fold=about["fold"] if own else None).part(split)
     trained = about.get("precision", "32-true")
     kind = training.engine(device).device.type

@@ -17,11 +17,11 @@ from typing import Any
 import pandas as pd
 
 from fer_repro import paper
+from fer_repro.data import ckplus
 from fer_repro.data.faces import CK_CLASSES
 from fer_repro.metrics import one_against_rest_accuracy
 
 HALF = 0.5 * 10**-paper.DECIMALS  # half a unit of the last digit printed: what rounding can hide
-CK_LABELLED_SUBJECTS = 118  # of the 123: computed from the file names of CK+48
 FACTS = Path(__file__).resolve().parent.parent / "results" / "facts"
 
 
@@ -396,8 +396,8 @@ def lda_rank(article: Article = PAPER) -> pd.DataFrame:
 def ck_counts(article: Article = PAPER) -> pd.DataFrame:
     """I15: subjects stated for CK+ beside those of its labelled sequences, which the paper does not number."""
     stated = article.ck_subjects
-    raised = stated != CK_LABELLED_SUBJECTS
-    return pd.DataFrame([{"stated": stated, "labelled": CK_LABELLED_SUBJECTS, "raised": raised}])
+    raised = stated != ckplus.SUBJECTS
+    return pd.DataFrame([{"stated": stated, "labelled": ckplus.SUBJECTS, "raised": raised}])
 
 
 def three_equal_channels(article: Article = PAPER) -> pd.DataFrame:

@@ -359,24 +359,36 @@ def divided_runs(recipe: str | None = None) -> list[results.Record]:
     return results.load_all(dataset="ckplus", recipe=recipe) + whole
 
 
-def training_images(records: Iterable[results.Record]) -> pd.Series:
-    """Return how many images a run was trained on, the mean by protocol."""
-    rows = [(r["protocol"], r["split"]["train"]) for r in records]
-    return pd.DataFrame(rows, columns=["protocol", "images"]).groupby("protocol")["images"].mean()
+def training_amounts(records: Iterable[results.Record]) -> pd.DataFrame:
+    """Return what a run on CK+ was trained on, the mean by protocol: ``images``, and ``steps`` of the optimiser in all.
+
+    Variants and trials are left out, as in :func:`leak_in_records`.
+    """
+    rows = [
+        (
+            r["protocol"],
+            r["split"]["train"],
+            max(1, r["split"]["train"] // r["recipe"]["batch_size"]) * len(r["curves"]),
+        )
+        for r in records
+        if r["dataset"] == "ckplus" and r["complete"] and r["variant"] is None
+    ]
+    return pd.DataFrame(rows, columns=["protocol", "images", "steps"]).groupby("protocol").mean()
 
 
 def leak_in_records(records: Iterable[results.Record]) -> pd.DataFrame:
     """Return CK+ accuracy by model, recipe and protocol (all folds of a seed together), with the interval of runs.
 
-    Columns: ``model, recipe, protocol, leaks, runs, folds, images, accuracy, low, high``; variants are left out. The
-    interval is over people, drawn whole, and seeds.
+    Columns: ``model, recipe, protocol, leaks, runs, folds, images, accuracy, low, high``; variants are left out, and
+    seeds with fewer folds than another has. The interval is over people, drawn whole, and seeds.
     """
     groups: dict[tuple[str, str, str], list[results.Record]] = {}
     for r in records:
         if r["dataset"] == "ckplus" and r["complete"] and r["variant"] is None:
             groups.setdefault((r["model"], r["recipe"]["name"], r["protocol"]), []).append(r)
     rows = []
-    for (model, recipe, protocol), runs in sorted(groups.items()):
+    for (model, recipe, protocol), found in sorted(groups.items()):
+        runs = _of_whole_seeds(found)
         low, high = metrics.interval_of(_drawn_people(runs))
         rows.append(
             {
@@ -399,7 +411,7 @@ def leak_of_methods(records: Iterable[results.Record]) -> pd.DataFrame:
     """Return how much higher CK+ accuracy is on a leaking split than with people apart, by split, model and recipe.
 
     Columns: ``model, recipe, protocol, leaking, subjects`` (accuracies of single images), ``difference, low, high``;
-    only methods with all folds. The two splits test other images, so people are drawn for each on its own; the interval
+    only seeds with all folds. The two splits test other images, so people are drawn for each on its own; the interval
     takes up the seeds, too.
     """
     groups: dict[tuple[str, str], dict[str, list[results.Record]]] = {}
@@ -408,8 +420,8 @@ def leak_of_methods(records: Iterable[results.Record]) -> pd.DataFrame:
             groups.setdefault((r["model"], r["recipe"]["name"]), {}).setdefault(r["protocol"], []).append(r)
     rows = []
     for (model, recipe), runs in sorted(groups.items()):
-        apart = runs.get("subjects", [])
-        if {r["fold"] for r in apart} != set(range(splits.FOLDS)):
+        apart = _of_whole_seeds(runs.get("subjects", []), splits.FOLDS)
+        if not apart:
             continue
         for protocol in (name for name in splits.PROTOCOLS if name in splits.LEAKING and name in runs):
             here = [_accuracy(r) for r in (runs[protocol], apart)]
@@ -446,7 +458,8 @@ def last_frames_alone(records: Iterable[results.Record]) -> pd.DataFrame:
             groups.setdefault((r["protocol"], r["model"]), {}).setdefault(alone, []).append(r)
     rows = []
     for (protocol, model), found in groups.items():
-        alone, whole = (_of_whole_seeds(found.get(k, []), protocol) for k in (True, False))
+        folds = splits.FOLDS if protocol == "subjects" else 1
+        alone, whole = (_of_whole_seeds(found.get(k, []), folds) for k in (True, False))
         if not alone:
             continue
         seeds = sorted({r["seed"] for r in alone})
@@ -478,10 +491,10 @@ def last_frames_alone(records: Iterable[results.Record]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*columns, "all_frames", "difference", "difference_low", "difference_high"])
 
 
-def _of_whole_seeds(runs: Sequence[results.Record], protocol: str) -> list[results.Record]:
-    """Return the runs of seeds that have all folds, in the order of seed and fold."""
-    folds = splits.FOLDS if protocol == "subjects" else 1
+def _of_whole_seeds(runs: Sequence[results.Record], folds: int | None = None) -> list[results.Record]:
+    """Return the runs of seeds that have so many folds, or the most that one has, in the order of seed and fold."""
     there = Counter(r["seed"] for r in runs)
+    folds = max(there.values(), default=0) if folds is None else folds
     return sorted((r for r in runs if there[r["seed"]] == folds), key=lambda r: (r["seed"], r["fold"] or 0))
 
 

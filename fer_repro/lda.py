@@ -73,8 +73,9 @@ class LinearDiscriminantProjection:
     Parameters
     ----------
     n_components : int or None
-        Directions to keep; None for all C - 1. S_b is a sum of C outer products whose weighted sum is zero, so its rank
-        is at most C - 1, and no further direction exists: asking for more is an error (Q9; the paper asks for 7 of 7).
+        Directions to keep; None for min(C - 1, D). S_b is a sum of C outer products whose weighted sum is zero, so its
+        rank is at most C - 1, and no further direction exists: asking for more is an error (Q9; the paper asks for 7
+        of 7).
     shrinkage : float
         Q9: the share of S_w's mean eigenvalue put on its diagonal. It decides directions in which a singular S_w has no
         spread at all, damps those whose spread is about as small, and is negligible only well above it.
@@ -139,10 +140,10 @@ class LinearDiscriminantProjection:
         if classes < 2:
             raise ValueError("LDA needs at least two classes")
         if not 1 <= n <= most:
-            raise ValueError(
-                f"n_components: wanted 1..{most}, got {n}. {classes} class means, once their weighted mean is taken "
-                f"away, span at most {classes - 1} dimensions, so S_b has no further direction to give (Q9)"
-            )
+            why = f"the features have {width}"
+            if most == classes - 1:
+                why = f"{classes} class means, once their weighted mean is taken away, span at most {most} dimensions"
+            raise ValueError(f"n_components: wanted 1..{most}, got {n}: {why}, so S_b has no further direction (Q9)")
         return n
 
 
@@ -194,6 +195,10 @@ class ProjectionLayer(FittedOnce):
         self, num_steps: int, num_features: int, num_directions: int, shared: bool = False, within: str = "sum"
     ) -> None:
         super().__init__()
+        if within not in WITHIN:  # here and not in fit, which comes after hours of training
+            raise ValueError(f"within: wanted one of {WITHIN} (Q9), got {within!r}")
+        if num_features < num_directions:
+            raise ValueError(f"num_features: wanted at least the {num_directions} directions, got {num_features}")
         self.shared, self.within = shared, within
         n = 1 if shared else num_steps
         self.register_buffer("weight", torch.zeros(n, num_features, num_directions))

@@ -191,10 +191,10 @@ def fit(name: str, seed: int, setting: Setting) -> Trained:
         changes=changes,
     )
     faces = training_faces(seed, setting)
-    kept = cache.key(arm, what.record(), setting, faces.fingerprint(), _method())
-    path = cache.directory() / "mechanisms" / f"{kept}.pt"
     training.keep_memory()
     trainer = _Trainer(what, faces, training.engine("cpu"), None, False)
+    kept = cache.key(arm, setting, trainer.key, _method())
+    path = cache.directory() / "mechanisms" / f"{kept}.pt"
     trainer.set_up(arm)
     full = setting == Setting()
     state = _read(path) if full else None
@@ -212,7 +212,7 @@ def fit(name: str, seed: int, setting: Setting) -> Trained:
 
 def _read(path: Path) -> dict[str, Any] | None:
     try:
-        found: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        found: dict[str, Any] = training.load_checked(path)
     except Exception:  # missing or damaged: train
         return None
     return found

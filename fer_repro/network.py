@@ -176,7 +176,7 @@ def build(name: str, num_classes: int = 7, size: int = 128, **options: Any) -> n
     Raises
     ------
     ValueError
-        For an unknown name or option.
+        For an unknown name or option, or a value that it cannot have.
     """
     if num_classes < 2:
         raise ValueError(f"num_classes: wanted at least 2, got {num_classes}")
@@ -194,5 +194,5 @@ def build(name: str, num_classes: int = 7, size: int = 128, **options: Any) -> n
         if name in BASELINES:
             return BASELINES[name](num_classes, size, **options)
     except TypeError as error:
-        raise ValueError(f"{name}: unknown option: {error}") from error
+        raise ValueError(f"{name}: unknown option, or a value of the wrong kind: {error}") from error
     raise ValueError(f"no network is named {name!r}; wanted one of {', '.join(NAMES)}")

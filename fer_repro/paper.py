@@ -1018,8 +1018,3 @@ INCONSISTENCIES = (
 def claim(id: str) -> Claim:
     """Return the claim with this id; KeyError names the id."""
     return {c.id: c for c in CLAIMS}[id]
-
-
-def claims_of(chapter: str) -> tuple[str, ...]:
-    """Return the ids of the claims whose evidence stands in a chapter (``"11_audit"``)."""
-    return tuple(c.id for c in CLAIMS if c.chapter == chapter)

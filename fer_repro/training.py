@@ -601,7 +601,8 @@ class Trainer:
     @cached_property
     def key(self) -> str:
         """Return what must be equal for a checkpoint to be taken up: job, data, device, precision, method and torch."""
-        given: list[Any] = [self.job.record(), self.faces["train"].fingerprint(), str(self.fabric.device.type)]
+        prints = [part.fingerprint() for part in self.faces.values()]
+        given: list[Any] = [self.job.record(), prints, str(self.fabric.device.type)]
         given += [self.fabric.world_size, str(self.fabric._precision.precision), method_digest(), torch.__version__]
         return hashlib.sha256(json.dumps(given, sort_keys=True).encode()).hexdigest()
 

@@ -498,7 +498,7 @@ if len(leaks):
     )
 sizes = hazards.leak_of_methods(runs)
 if len(sizes):
-    trained = hazards.training_images(runs)
+    trained = hazards.training_amounts(runs)
     figures.table(
         sizes.assign(
             difference=[
@@ -512,7 +512,9 @@ if len(sizes):
         "in points with its 95 % interval over people, drawn whole and for each split on their own, and seeds "
         "(drawn for both together, intervals would be a little narrower). Those divided by sequences were "
         "trained in float32, the others in mixed precision. "
-        + "; ".join(f"{name}: {images:.0f} training images a run" for name, images in trained.items())
+        + "; ".join(
+            f"{r.Index}: {r.images:.0f} training images and {r.steps:.0f} steps a run" for r in trained.itertuples()
+        )
         + ". The difference holds that, too.",
         formats=dict.fromkeys(("people on both sides", "people apart"), "{:.1%}"),
     )

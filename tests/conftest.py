@@ -146,7 +146,7 @@ def zipped() -> Callable[..., Path]:
     def write(folder: Path, path: Path, under: str = "", method: int = zipfile.ZIP_DEFLATED) -> Path:
         with zipfile.ZipFile(path, "w", method) as file:
             for f in sorted(folder.rglob("*"), reverse=True):  # not in sorted order, as archives are
-                if f.is_file():
+                if f.is_file() and f != path:  # a zip within the folder would be packed into itself without end
                     file.write(f, under + f.relative_to(folder).as_posix())
         return path
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from fer_repro.augmentation import _warp, augment
+from fer_repro.augmentation import _warp, _within, augment
 from fer_repro.preprocessing import global_contrast_normalize, normalize_batch
 
 OFF = {"rotate": 0.0, "flip": 0.0, "brightness": 0.0}
@@ -59,6 +59,14 @@ def test_a_quarter_turn_is_numpys() -> None:
     x, zero = batch(1), torch.zeros(1)
     turned = _warp(x, torch.tensor([False]), torch.full((1,), math.pi / 2), zero, zero, zero + 1)
     np.testing.assert_allclose(turned[0, 0], np.rot90(x[0, 0]), atol=1e-5)
+
+
+def test_a_grid_kept_within_the_image_needs_no_border() -> None:
+    generator = torch.Generator().manual_seed(0)
+    image, grid = torch.rand(3, 1, 12, 20, generator=generator), 3 * torch.rand(3, 12, 20, 2, generator=generator) - 1.5
+    plain = torch.nn.functional.grid_sample(image, grid, padding_mode="border", align_corners=False)
+    kept = torch.nn.functional.grid_sample(image, _within(grid, 12, 20), align_corners=False)
+    torch.testing.assert_close(kept, plain)
 
 
 def test_nothing_asked_nothing_done() -> None:

@@ -191,7 +191,13 @@ def test_images_too_small_for_the_poolings_are_refused(name: str) -> None:
         build(name, 7, 6)
 
 
+@pytest.mark.parametrize("C", [0, -1.0, float("nan"), float("inf"), "x"])
+def test_a_penalty_that_is_none_is_refused_before_training(C: object) -> None:
+    with pytest.raises(ValueError, match=r"C: wanted a number above 0|a value of the wrong kind"):
+        build("cnn-svm", 7, 48, C=C)
+
+
 @pytest.mark.parametrize("name", BASELINES)
 def test_an_option_of_the_proposed_network_is_none_of_a_baselines(name: str) -> None:
-    with pytest.raises(ValueError, match=f"{name}: unknown option: .*query"):
+    with pytest.raises(ValueError, match=f"{name}: unknown option.*query"):
         build(name, 7, 48, query="last")

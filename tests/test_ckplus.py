@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import shutil
+import zipfile
 
 import cv2
 import numpy as np
 import pytest
 
 from fer_repro import data
-from fer_repro.data import DataError, ckplus
+from fer_repro.data import DataError, audit, ckplus
 
 CODES = {"S010/001": 3, "S010/002": 5, "S011/001": 7, "S012/004": 1}  # disgust, happiness, surprise, anger
 
@@ -148,6 +149,20 @@ def test_undecodable_frame(original, write_ck48, tmp_path):
     cv2.imwrite(str(folder / "fear/S010_004_00000010.png"), np.zeros((64, 48), np.uint8))
     with pytest.raises(DataError, match=r"fear/S010_004_00000010\.png: wanted 48×48 pixels, got 48×64"):
         data.load("ckplus", tmp_path / "x")
+
+
+def test_check_lists_a_frame_that_cannot_be_read_in_either_form(original, write_ck48, zipped, tmp_path_factory):
+    for folder in (original, write_ck48(tmp_path_factory.mktemp("ck48"), subjects=1)):
+        path = zipped(folder, tmp_path_factory.mktemp("packed") / "ck.zip", method=zipfile.ZIP_STORED)
+        with zipfile.ZipFile(path) as file:
+            frames = [e for e in file.infolist() if e.filename.endswith(".png") and "S012/009" not in e.filename]
+            last = max(frames, key=lambda e: e.filename)
+        content = bytearray(path.read_bytes())
+        content[last.header_offset + 30 + len(last.filename) + last.file_size // 2] ^= 255
+        path.write_bytes(content)
+        (report,), _ = audit.inspect(path)
+        ((name, what),) = report.undecodable
+        assert last.filename in name and "checksum does not hold" in what
 
 
 def test_one_sequence_in_two_classes(write_ck48, tmp_path):

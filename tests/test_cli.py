@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -42,6 +43,25 @@ def test_train_leaves_a_record_that_evaluate_agrees_with(
     assert shown["accuracy"]["value"] == pytest.approx(record["test"]["accuracy"], abs=0.02)
     code, _, err = run("evaluate", "--results", str(tmp_path), "--dataset", "ckplus", "--data-dir", str(other))
     assert code == 1 and "ckplus has the classes" in err
+
+
+def test_the_newest_network_is_found_among_those_made_in_float32_too(tmp_path: Path) -> None:
+    for k, place in enumerate((tmp_path / ".runs" / "a", tmp_path / results.FLOAT32 / ".runs" / "b")):
+        place.mkdir(parents=True)
+        (place / "best.pt").write_bytes(b"")
+        os.utime(place / "best.pt", (k, k))
+    assert cli._checkpoint(None, tmp_path).parent.name == "b"
+
+
+def test_a_network_of_last_frames_is_measured_on_last_frames(tmp_path: Path, write_ck48: Callable[..., Path]) -> None:
+    where = ("--data-dir", str(write_ck48(tmp_path / "ck")), "--results", str(tmp_path), "--device", "cpu")
+    how = ("--dataset", "ckplus", "--protocol", "sequences", "--recipe", "quick", "--change", "last_frames=1")
+    code, _, err = run("train", "--epochs", "2", "--precision", "32-true", "--change", "batch_size=8", *how, *where)
+    assert code == 0, err
+    (record,) = results.load_all(tmp_path)
+    shown = json.loads(run("evaluate", "--json", *where)[1])
+    assert shown["n"] == record["split"]["test"] == len(set(record["predictions"]["sequence"]))
+    assert shown["accuracy"]["value"] == pytest.approx(record["test"]["accuracy"])
 
 
 def test_training_begins_without_denormals_before_any_thread_is_there(monkeypatch: pytest.MonkeyPatch) -> None:

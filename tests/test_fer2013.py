@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from fer_repro import data
-from fer_repro.data import DataError, cache, fer2013, files
+from fer_repro.data import DataError, audit, cache, fer2013, files
 
 os_open = os.open
 
@@ -109,6 +109,18 @@ def test_train_and_test_with_labels(tiny_fer, write_csv, tmp_path, monkeypatch):
     write_csv(tiny_fer[tiny_fer.split != "train"], tmp_path / "fer2013/test.csv", ("emotion", "pixels"))
     for path in (tmp_path, tmp_path / "fer2013", tmp_path / "fer2013/train.csv", tmp_path / "fer2013/test.csv"):
         assert same(data.load("fer2013", path), tiny_fer)  # the first half of test.csv is PublicTest
+
+
+def test_a_faulty_row_moves_no_other_between_the_halves(tiny_fer, write_csv, tmp_path, monkeypatch):
+    monkeypatch.setattr(fer2013, "TEST_ROWS", 28)
+    write_csv(tiny_fer.part("train"), tmp_path / "train.csv", ("emotion", "pixels"))
+    path = write_csv(tiny_fer[tiny_fer.split != "train"], tmp_path / "test.csv", ("emotion", "pixels"))
+    lines = path.read_text().split("\n")
+    for row in (1, 2, 28):
+        lines[row] = "9" + lines[row][1:]
+    path.write_text("\n".join(lines))
+    (report,), _ = audit.inspect(tmp_path)
+    assert {part: sum(report.counts[part].values()) for part in ("val", "test")} == {"val": 12, "test": 13}
 
 
 @pytest.mark.parametrize("third", ["val.csv", "valid.csv", "PublicTest.csv"])
@@ -364,6 +376,20 @@ def test_damaged_zip(tiny_fer, write_folder, zipped, tmp_path):
     middle = len(content) // 4
     path.write_bytes(content[:middle] + bytes(8) + content[middle + 8 :])
     with pytest.raises(DataError, match="cannot be read"):
+        data.load("fer2013", path)
+
+
+@pytest.mark.parametrize("at", [0, 3000])
+def test_damaged_csv_in_a_zip(tiny_fer, write_csv, tmp_path, at):
+    text = write_csv(tiny_fer, tmp_path / "fer2013.csv").read_bytes()
+    path = tmp_path / "archive.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("fer2013.csv", text)
+    content = bytearray(path.read_bytes())
+    at += 30 + len("fer2013.csv")  # behind the member's own header
+    content[at : at + 20] = b"\xff" * 20
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"fer2013\.csv: cannot be read"):
         data.load("fer2013", path)
 
 

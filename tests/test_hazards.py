@@ -196,6 +196,26 @@ def test_runs_on_last_frames_alone_are_compared_on_them():
         hazards.last_frames_alone([*alone, _film("sequences", 7, 6, 3) | {"seed": 0}])
 
 
+def test_a_seed_with_some_folds_only_moves_nothing():
+    whole = [_film("subjects", seed, 9, 3, fold) for seed in range(2) for fold in range(10)]
+    leaking = [_film("frames", seed, 12, 3) for seed in range(2)]
+    begun = [_film("subjects", 2, 0, 3, fold) for fold in range(3)]
+    for table in (hazards.leak_in_records, hazards.leak_of_methods):
+        pd.testing.assert_frame_equal(table([*whole, *leaking, *begun]), table([*whole, *leaking]))
+    assert hazards.leak_in_records(begun)["folds"].tolist() == [3]  # while none is whole, what there is
+    assert hazards.leak_of_methods([*begun, *leaking]).empty
+
+
+def test_what_runs_were_trained_on_is_counted_in_images_and_whole_batches():
+    runs = [_film("sequences", seed, 6, frames) for seed, frames in enumerate((1, 3))]
+    runs = [r | {"recipe": {"name": "native48", "batch_size": 128}, "curves": [{}] * 10} for r in runs]
+    runs[0] |= {"changes": {}, "variant": None}
+    wanted = {"images": 400, "steps": (1 + 4) * 10 / 2}
+    others = [runs[0] | {"complete": False}, runs[0] | {"variant": "size=64"}, runs[0] | {"dataset": "fer2013"}]
+    assert hazards.training_amounts([*runs, *others]).loc["sequences"].to_dict() == wanted
+    assert hazards.training_amounts([]).empty
+
+
 def test_runs_on_last_frames_count_with_all_their_folds_only():
     folds = [_film("subjects", seed, 9, 1, fold) for seed in range(2) for fold in range(10)]
     (row,) = hazards.last_frames_alone([*folds[:13], *(_film("subjects", 1, 3, 3, k) for k in range(10))]).itertuples()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -258,8 +260,25 @@ def test_a_class_missing_from_the_training_images_leaves_an_empty_direction() ->
 def test_seven_directions_for_seven_classes_do_not_exist() -> None:
     x, y = sample((20,) * 7, D=12)
     assert LinearDiscriminantProjection().fit(x, y).components_.shape == (12, 6)
-    with pytest.raises(ValueError, match=r"n_components: wanted 1..6, got 7. 7 class means.*at most 6 dimensions.*Q9"):
+    with pytest.raises(ValueError, match=r"n_components: wanted 1..6, got 7: 7 class means.*at most 6 dimensions.*Q9"):
         LinearDiscriminantProjection(7).fit(x, y)
+
+
+def test_features_too_few_for_the_directions_are_named_as_the_reason() -> None:
+    with pytest.raises(ValueError, match=r"n_components: wanted 1..2, got 3: the features have 2"):
+        LinearDiscriminantProjection(3).fit(*sample(D=2))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"num_features": 4}, "num_features: wanted at least the 6 directions, got 4"),
+        ({"within": "prior"}, "within: wanted one of"),
+    ],
+)
+def test_a_layer_that_could_not_be_fitted_is_refused_before_it_is_trained(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        ProjectionLayer(**{"num_steps": 2, "num_features": 8, "num_directions": 6, **given})
 
 
 @pytest.mark.parametrize("n", [0, -1])

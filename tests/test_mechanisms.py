@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from fer_repro import claims, figures, mechanisms, paper
+from fer_repro import claims, figures, mechanisms, paper, training
 from fer_repro.cnn import SevenLayerCNN
 from fer_repro.data import synthetic
 from fer_repro.figures import mechanisms as pictures
@@ -167,7 +167,7 @@ def test_the_same_seed_gives_the_same_numbers(pointwise):
         assert [x[0] for x in values] == [x[0] for x in again["series"][name]]
 
 
-def test_what_is_kept_depends_on_recipe_and_faces(monkeypatch):
+def test_what_is_kept_depends_on_recipe_faces_and_torch(monkeypatch):
     keys = []
     monkeypatch.setattr(mechanisms.cache, "key", lambda *parts: keys.append(parts) or "k")
     monkeypatch.setattr(mechanisms._Trainer, "run", lambda self: setattr(self, "warm", {}))
@@ -175,8 +175,20 @@ def test_what_is_kept_depends_on_recipe_and_faces(monkeypatch):
         mechanisms.fit.__wrapped__("proposed", seed, TINY)
     monkeypatch.setitem(RECIPES, "quick", replace(RECIPES["quick"], learning_rate=9.0))
     mechanisms.fit.__wrapped__("proposed", 1, TINY)
+    monkeypatch.setattr(training.torch, "__version__", "9.9")
+    mechanisms.fit.__wrapped__("proposed", 1, TINY)
     kept = [repr(parts) for parts in keys if parts[0] == mechanisms.ARMS["proposed"]]
-    assert len(set(kept)) == 3
+    assert len(set(kept)) == 4
+
+
+def test_a_kept_network_that_is_damaged_is_not_taken(tmp_path):
+    path = tmp_path / "kept.pt"
+    training.save_atomically({"best": {"w": torch.arange(4000.0)}}, path)
+    assert len(mechanisms._read(path)["best"]["w"]) == 4000
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    assert mechanisms._read(path) is None and mechanisms._read(tmp_path / "none.pt") is None
 
 
 def test_small_experiments_leave_nothing_in_the_cache(pointwise):

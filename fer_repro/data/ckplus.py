@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 FOLDERS = {**{name: name for name in CK_CLASSES}, "angry": "anger", "happy": "happiness", "sad": "sadness"}
 # Sequences by class, in the order of CK_CLASSES (Lucey et al. 2010, Table 3); the audit compares with them.
 OFFICIAL = (45, 18, 59, 25, 69, 28, 83)
-SUBJECTS = 118
+SUBJECTS = 118  # of these sequences, of the 123 people: computed from the file names of CK+48
 WANTED = (
     "the CK+48 folder (CK+48/<class>/S010_004_00000017.png), the authors' own layout "
     "(cohn-kanade-images/S010/004/*.png with Emotion/S010/004/*_emotion.txt), or these as zips"
@@ -275,7 +275,8 @@ def _cut_all(found: Found, margin: float) -> tuple[NDArray[np.uint8], dict[int, 
     faults: dict[int, str] = {}
 
     def one(positions: list[int]) -> bool:
-        decoded = {i: files.decode(found.files.read(found.frames[i].name)) for i in positions}
+        contents = {i: files.content(found.files, found.frames[i].name) for i in positions}
+        decoded = {i: c if isinstance(c, str) else files.decode(c) for i, c in contents.items()}
         faults.update({i: what for i, what in decoded.items() if isinstance(what, str)})
         whole = {i: image for i, image in decoded.items() if not isinstance(image, str)}
         box = next((b for image in reversed(whole.values()) if (b := find_face(image)) is not None), None)

@@ -14,6 +14,7 @@ import zlib
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from io import BufferedIOBase
@@ -287,14 +288,15 @@ def _with_usage(rows: Rows, columns: list[str], usage: str | None, where: str) -
         )
     if usage:
         rows.usage[:] = list(USAGES).index(usage)
-    elif len(rows.usage) + len(rows.faults) != TEST_ROWS:
+    elif (there := len(rows.usage) + len(rows.faults)) != TEST_ROWS:
         raise DataError(
-            f"{where}: wanted the {TEST_ROWS:,} rows of PublicTest and PrivateTest, got {len(rows.usage):,}; the file "
+            f"{where}: wanted the {TEST_ROWS:,} rows of PublicTest and PrivateTest, got {there:,}; the file "
             "may be cut off, or split anew, and the official split is not known. fer2013.csv and icml_face_data.csv "
             "hold it."
         )
-    else:  # the challenge's order: all of PublicTest, then as many of PrivateTest
-        rows.usage[:] = np.where(np.arange(len(rows.usage)) < len(rows.usage) // 2, 1, 2)
+    else:  # the challenge's order: all of PublicTest, then as many of PrivateTest; faulty rows have a place there, too
+        lines = np.sort(np.array([*rows.line.tolist(), *(line for line, _ in rows.faults)]))
+        rows.usage[:] = np.where(np.searchsorted(lines, rows.line) < TEST_ROWS // 2, 1, 2)
     return rows
 
 
@@ -323,7 +325,8 @@ def parse(file: BufferedIOBase, where: str) -> tuple[Rows, list[str]]:
     (:func:`_parse_regular`). A block in which anything at all is out of the ordinary is read again line by
     line (:func:`_parse_lines`), which knows what to say about it.
     """
-    header = file.readline(1 << 16)
+    with _told(where):
+        header = file.readline(1 << 16)
     columns = [c.strip(' "\r\n\t').lower() for c in header.decode("utf-8-sig", "replace").split(",")]
     if "pixels" not in columns:
         got = header[:60].decode("latin-1").strip() or "an empty line"
@@ -403,16 +406,23 @@ def _pipelined(work: Callable[[NDArray[np.uint8]], Rows], file: BufferedIOBase, 
             yield task.result()
 
 
+@contextmanager
+def _told(where: str) -> Iterator[None]:
+    """Say of what cannot be read, or unpacked, where it stands."""
+    try:
+        yield
+    except (OSError, EOFError, zlib.error, zipfile.BadZipFile, tarfile.TarError) as fault:
+        raise DataError(f"{where}: cannot be read ({fault}); copy or download it again") from fault
+
+
 def _fill(buffer: bytearray, rest: bytes, file: BufferedIOBase, where: str) -> tuple[int, bytes]:
     """Fill a buffer with ``rest`` and what follows in the file; return the end of its last line, and what is left."""
     size = 3 + len(rest)
     buffer[3:size] = rest
     space = memoryview(buffer)
     while size < BLOCK + 3:
-        try:
+        with _told(where):
             count = file.readinto(space[size : BLOCK + 3])
-        except (OSError, EOFError, zlib.error, zipfile.BadZipFile, tarfile.TarError) as fault:
-            raise DataError(f"{where}: cannot be read ({fault}); copy or download it again") from fault
         if not count:  # the end, where a line end may be missing
             if buffer[size - 1] != ord("\n"):
                 buffer[size] = ord("\n")

@@ -263,6 +263,14 @@ def decode(content: bytes) -> NDArray[np.uint8] | str:
     return "cannot be decoded as an image" if image is None else np.asarray(image, np.uint8)
 
 
+def content(files: Files, name: str) -> bytes | str:
+    """Return a file's bytes, or what is wrong with it."""
+    try:
+        return files.read(name)
+    except DataError as fault:
+        return str(fault)
+
+
 def decode_all(files: Files, names: Sequence[str], side: int) -> tuple[NDArray[np.uint8], dict[int, str]]:
     """Decode images of ``side`` × ``side`` on all cores.
 
@@ -276,15 +284,9 @@ def decode_all(files: Files, names: Sequence[str], side: int) -> tuple[NDArray[n
     images = np.zeros((len(names), side, side), np.uint8)
     faults: dict[int, str] = {}
 
-    def content(name: str) -> bytes | str:
-        try:
-            return files.read(name)
-        except DataError as fault:
-            return str(fault)
-
     def one(positions: Sequence[int]) -> None:
         # first all reading, then all decoding: the interpreter's lock changes hands less often than by turns
-        contents = [content(names[i]) for i in positions]
+        contents = [content(files, names[i]) for i in positions]
         for i, found in zip(positions, contents, strict=True):
             image = found if isinstance(found, str) else decode(found)
             if isinstance(image, str):
