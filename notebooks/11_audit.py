@@ -405,7 +405,8 @@ figures.say(
 # %% [markdown]
 # The proposed method's accuracy on CK+ fits several of these sets. The smallest has 98 images, a tenth of the frames or
 # 30 % of 327 sequences: 97 of 98 is 98.98 %. *If* it was that one, there was exactly one error. One error lowers the
-# recall of one class and the precision of another, and the macro averages can only take the values $1 - 1/(C\,n_c)$:
+# recall of one class and the precision of another, and the macro averages can only take the values $1 - 1/(C\,n_c)$
+# (how many of 98 our networks have right when trained and tested so: {ref}`chap-results`):
 
 # %%
 figures.table(
