@@ -828,7 +828,10 @@ if len(at_random):
         pd.DataFrame(
             {
                 "model": at_random["model"].map(paper.METHOD_NAMES),
-                "paper": [claims.printed("CK", m, "accuracy") for m in at_random["model"]],
+                "paper": [
+                    claims.printed("CK", m, "accuracy") if m in paper.TABLE_3.keys() | paper.TABLE_1.keys() else np.nan
+                    for m in at_random["model"]
+                ],
                 "trained on last frames": [
                     f"{100 * r.accuracy:.1f} ({100 * r.low:.1f} to {100 * r.high:.1f})" for r in at_random.itertuples()
                 ],
