@@ -802,15 +802,11 @@ if len(leaks):
         f"{len(at_top)} ({', '.join(at_top) or 'none'}) reach {highest:.2f} %, its highest."
     )
     for m in wide.index.difference(over) if "frames" in wide else ():
-        reach = intervals.loc[(m, "frames")]
+        reach = 100 * intervals.loc[(m, "frames"), ["accuracy", "low", "high"]]
         figures.say(
-            f"Below its number is {paper.METHOD_NAMES[m]}: {100 * reach['accuracy']:.1f} % ({100 * reach['low']:.1f} to "
-            f"{min(100, 100 * reach['high']):.1f}) for {printed[m]:.2f}; "
-            + (
-                "whether it reaches it cannot be told."
-                if 100 * reach["high"] >= printed[m]
-                else "it does not reach it."
-            )
+            f"Below its number is {paper.METHOD_NAMES[m]}: {reach['accuracy']:.1f} % ({reach['low']:.1f} to "
+            f"{min(100, reach['high']):.1f}) for {printed[m]:.2f}; "
+            + ("whether it reaches it cannot be told." if reach["high"] >= printed[m] else "it does not reach it.")
         )
     figures.say("Whether the paper divided CK+ so is nowhere said.")
 else:
@@ -862,8 +858,8 @@ if len(at_random):
     for r in one_frame[one_frame["protocol"] == "subjects"].itertuples():
         figures.say(
             f"With people apart, {100 * r.accuracy:.1f} % of last frames ({100 * r.low:.1f} to {100 * r.high:.1f}) are "
-            f"recognised by {paper.METHOD_NAMES[r.model]} when trained on them, and {100 * r.all_frames:.1f} % when trained "
-            f"on three of each: {100 * r.difference:+.1f} points ({100 * r.difference_low:+.1f} to "
+            f"recognised by {paper.METHOD_NAMES[r.model]} when trained on them, and {100 * r.all_frames:.1f} % when "
+            f"trained on three of each: {100 * r.difference:+.1f} points ({100 * r.difference_low:+.1f} to "
             f"{100 * r.difference_high:+.1f})."
         )
 else:
