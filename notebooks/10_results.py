@@ -804,7 +804,7 @@ if len(leaks):
     for m in wide.index.difference(over) if "frames" in wide else ():
         reach = 100 * intervals.loc[(m, "frames"), ["accuracy", "low", "high"]]
         figures.say(
-            f"Below its number is {paper.METHOD_NAMES[m]}: {reach['accuracy']:.1f} % ({reach['low']:.1f} to "
+            f"Below what is printed for it: {paper.METHOD_NAMES[m]}, {reach['accuracy']:.1f} % ({reach['low']:.1f} to "
             f"{min(100, reach['high']):.1f}) for {printed[m]:.2f}; "
             + ("whether it reaches it cannot be told." if reach["high"] >= printed[m] else "it does not reach it.")
         )
@@ -857,10 +857,10 @@ if len(at_random):
     )
     for r in one_frame[one_frame["protocol"] == "subjects"].itertuples():
         figures.say(
-            f"With people apart, {100 * r.accuracy:.1f} % of last frames ({100 * r.low:.1f} to {100 * r.high:.1f}) are "
-            f"recognised by {paper.METHOD_NAMES[r.model]} when trained on them, and {100 * r.all_frames:.1f} % when "
-            f"trained on three of each: {100 * r.difference:+.1f} points ({100 * r.difference_low:+.1f} to "
-            f"{100 * r.difference_high:+.1f})."
+            f"With people apart ({paper.METHOD_NAMES[r.model]}), {100 * r.accuracy:.1f} % of last frames "
+            f"({100 * r.low:.1f} to {100 * r.high:.1f}) are recognised after training on such alone, and "
+            f"{100 * r.all_frames:.1f} % after training on three of each: {100 * r.difference:+.1f} points "
+            f"({100 * r.difference_low:+.1f} to {100 * r.difference_high:+.1f})."
         )
 else:
     figures.say("Not run yet: `fer-repro sweep plans/ckplus-native48-last.toml`.")
