@@ -529,8 +529,8 @@ answer("Q11")
 answer("Q12")
 
 # %% [markdown]
-# No network is needed to see how far this moves CK+, though for networks it was run, too ({ref}`chap-hazards`). Two
-# classifiers on raw pixels, by how the
+# No network is needed to see how far this moves CK+, though for networks it was run, too ({ref}`chap-hazards`; on last
+# frames alone, {ref}`chap-results`). Two classifiers on raw pixels, by how the
 # frames are divided ({numref}`fig-hazard-leak`):
 
 # %%
