@@ -355,8 +355,7 @@ def divided_runs(recipe: str | None = None) -> list[results.Record]:
     """Return the runs on CK+ by all protocols; those by sequences were made in float32, and are kept apart."""
     apart = results.root() / results.FLOAT32
     by_sequences = results.load_all(apart, dataset="ckplus", recipe=recipe, protocol="sequences")
-    whole = [r for r in by_sequences if r["variant"] is None]
-    return results.load_all(dataset="ckplus", recipe=recipe) + whole
+    return results.load_all(dataset="ckplus", recipe=recipe) + by_sequences
 
 
 def training_amounts(records: Iterable[results.Record]) -> pd.DataFrame:
@@ -513,8 +512,7 @@ def _hits(runs: Iterable[results.Record]) -> NDArray[np.bool_]:
 
 
 def _accuracy(runs: Iterable[results.Record]) -> float:
-    y, p = (_together(runs, k) for k in ("label", "predicted"))
-    return float((y == p).mean())
+    return float(_hits(runs).mean())
 
 
 def _drawn_people(runs: Iterable[results.Record], resamples: int = 2000, seed: int = 0) -> NDArray[np.float64]:

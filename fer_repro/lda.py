@@ -38,8 +38,7 @@ def scatter_matrices(features: ArrayLike, labels: ArrayLike, within: str = "sum"
         Symmetric and positive semi-definite. Only classes with at least one sample count.
     """
     x, y = _checked(features, labels)
-    if within not in WITHIN:
-        raise ValueError(f"within: wanted one of {WITHIN} (Q9), got {within!r}")
+    _refuse_unknown(within)
     _, y = np.unique(y, return_inverse=True)
     n = np.bincount(y)  # N_i
     p = n / len(y)  # p_i
@@ -63,6 +62,11 @@ def _checked(features: ArrayLike, labels: ArrayLike) -> tuple[FloatArray, NDArra
     if not np.isfinite(x).all():
         raise ValueError("features hold NaN or infinity: has training diverged?")
     return x, y
+
+
+def _refuse_unknown(within: str) -> None:
+    if within not in WITHIN:
+        raise ValueError(f"within: wanted one of {WITHIN} (Q9), got {within!r}")
 
 
 class LinearDiscriminantProjection:
@@ -195,8 +199,7 @@ class ProjectionLayer(FittedOnce):
         self, num_steps: int, num_features: int, num_directions: int, shared: bool = False, within: str = "sum"
     ) -> None:
         super().__init__()
-        if within not in WITHIN:  # here and not in fit, which comes after hours of training
-            raise ValueError(f"within: wanted one of {WITHIN} (Q9), got {within!r}")
+        _refuse_unknown(within)  # here and not in fit alone, which comes after hours of training
         if num_features < num_directions:
             raise ValueError(f"num_features: wanted at least the {num_directions} directions, got {num_features}")
         self.shared, self.within = shared, within

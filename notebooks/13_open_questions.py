@@ -530,8 +530,8 @@ answer("Q12")
 
 # %% [markdown]
 # No network is needed to see how far this moves CK+, though for networks it was run, too ({ref}`chap-hazards`; on last
-# frames alone, {ref}`chap-results`). Two classifiers on raw pixels, by how the
-# frames are divided ({numref}`fig-hazard-leak`):
+# frames alone, {ref}`chap-results`). Two classifiers on raw pixels, by how the frames are divided
+# ({numref}`fig-hazard-leak`):
 
 # %%
 leak = hazards.facts()["ckplus"]["leak"]

@@ -199,5 +199,5 @@ def test_a_penalty_that_is_none_is_refused_before_training(C: object) -> None:
 
 @pytest.mark.parametrize("name", BASELINES)
 def test_an_option_of_the_proposed_network_is_none_of_a_baselines(name: str) -> None:
-    with pytest.raises(ValueError, match=f"{name}: unknown option.*query"):
+    with pytest.raises(ValueError, match=f"{name}: unknown option, or a value of the wrong kind: .*query"):
         build(name, 7, 48, query="last")

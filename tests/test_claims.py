@@ -541,6 +541,8 @@ def test_what_stands_beside_the_counts_is_what_the_records_say():
     runs = hazards.divided_runs("native48")
     sizes = hazards.leak_of_methods(runs)
     sizes = sizes[sizes["model"].isin(paper.TABLE_1.keys() | paper.TABLE_3.keys())].set_index("protocol")
+    films = sizes.loc["sequences"]
+    assert (films["difference"] < 0).all() and (films["high"] > 0).all()  # lower, and none significantly
     printed = {m: claims.printed("CK", m, "accuracy") for m in sizes["model"]}
     assert {r.model for r in sizes.loc["frames"].itertuples() if 100 * r.leaking < printed[r.model]} == {"proposed"}
     ours = hazards.leak_in_records(runs).set_index(["model", "protocol"]).loc[("proposed", "frames")]
