@@ -459,7 +459,11 @@ FIELD = (
     Reference(
         "The authors' later article (2025)", 82.89, "FER", "later", "read; split not named", "jayaraman2025interactive"
     ),
-    Reference("DeRL (Yang et al. 2018)", 97.3, "CK", "single", "read; 10 folds, subjects apart", "yang2018facial"),
+    Reference(
+        *("DeRL (Yang et al. 2018)", 97.3, "CK", "single"),
+        "read; pretrained on BU-4DFE and BP4D; 10 folds, subjects apart",
+        "yang2018facial",
+    ),
     Reference("FAN (Meng et al. 2019)", 99.7, "CK", "single", "read; pretrained on FER+", "meng2019frame"),
     Reference(
         "The authors' later article (2025)", 96.78, "CK", "later", "read; split not named", "jayaraman2025interactive"

@@ -18,8 +18,8 @@ Arguments that many functions here share:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from itertools import permutations
 from typing import Any, NamedTuple
 
@@ -315,6 +315,23 @@ def paired_differences(
     }
 
 
+def accuracy_difference(
+    labels: ArrayLike,
+    a: ArrayLike,
+    b: ArrayLike,
+    num_classes: int,
+    groups: ArrayLike | None = None,
+    resamples: int = 2000,
+) -> Difference:
+    """Return the :class:`Difference` b - a in accuracy, as :func:`paired_differences`, with the p-value that counts.
+
+    Where images are independent (no ``groups``), that is the larger of the bootstrap's and McNemar's over the seeds,
+    which a and b must then share; where ``groups`` of them are not, such as one person's, McNemar's does not apply.
+    """
+    found = paired_differences(labels, a, b, num_classes, groups, resamples)["accuracy"]
+    return found if groups is not None else replace(found, p=max(found.p, mcnemar_over_seeds(labels, a, b)))
+
+
 def difference_of(
     drawn_a: FloatArray,
     drawn_b: FloatArray,
@@ -453,7 +470,8 @@ def effect_size(labels: ArrayLike, a: ArrayLike, b: ArrayLike) -> dict[str, floa
 def student(differences: ArrayLike) -> float:
     """Return the two-sided p-value of Student's paired test, given one difference a seed (S,).
 
-    nan for a single seed; 0 or 1 where all differences are the same.
+    1 where all are 0; nan for a single seed, and where all are the same otherwise: seeds that do not differ, as may be
+    with numbers of epochs, tell nothing of how others would.
     """
     from scipy import stats
 
@@ -462,7 +480,7 @@ def student(differences: ArrayLike) -> float:
         return float("nan")
     error = x.std(ddof=1) / math.sqrt(len(x))
     if error == 0:
-        return 1.0 if x[0] == 0 else 0.0
+        return 1.0 if x[0] == 0 else float("nan")
     return float(2 * stats.t.sf(abs(x.mean()) / error, len(x) - 1))
 
 
@@ -488,27 +506,29 @@ def spread(values: ArrayLike, confidence: float = 0.95) -> dict[str, float]:
     return {"n": float(len(x)), "mean": mean, "sd": sd, "low": float(mean - half), "high": float(mean + half)}
 
 
-def rank_agreement(first: ArrayLike, second: ArrayLike) -> float:
-    """Return Kendall's τ-b of two rankings of the same methods: 1 same order, -1 reversed, nan if one is all ties."""
-    from scipy import stats
+def rank_agreement(first: ArrayLike, second: ArrayLike) -> FloatArray:
+    """Return Kendall's τ-a of one order of M methods, (M,), with one (M,) or many (..., M): 1 the same, -1 reversed.
 
-    x, y = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
-    if x.shape != y.shape or x.size < 2:
-        raise ValueError(f"wanted two lists of the same methods, two or more, got {x.size} and {y.size}")
-    return float(stats.kendalltau(x, y).statistic)
-
-
-def rank_test(methods: int) -> Callable[[float], float]:
-    """Return the exact two-sided p-value of Kendall's τ between two orders of ``methods`` methods, as a function of τ.
-
-    Counted over all orders, so for a handful of methods: with four even the same order has p = 2/24.
+    A pair of methods that either order has level counts as half agreed, that is 0.
     """
-    if not 2 <= methods <= 8:
-        raise ValueError(f"methods: wanted 2 to 8, whose orders can be counted, got {methods}")
-    i, j = np.triu_indices(methods, 1)
-    orders = np.array(list(permutations(range(methods))))
-    taus = np.abs(np.sign(orders[:, i] - orders[:, j]).mean(1))
-    return lambda tau: float((taus >= abs(tau) - 1e-9).mean())
+    x, y = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
+    if x.ndim != 1 or x.size < 2 or y.shape[-1:] != x.shape:
+        raise ValueError(f"wanted values of the same methods, two or more, got shapes {x.shape} and {y.shape}")
+    i, j = np.triu_indices(len(x), 1)
+    return np.asarray((np.sign(x[i] - x[j]) * np.sign(y[..., i] - y[..., j])).mean(-1))
+
+
+def rank_test(first: ArrayLike, second: ArrayLike) -> float:
+    """Return the exact two-sided p-value of :func:`rank_agreement` between two orders, (M,) each.
+
+    Counted over all orders of the second's own values, level ones included, so for a handful of methods: with four even
+    the same order has p = 2/24.
+    """
+    y = np.asarray(second, dtype=np.float64)
+    if not 2 <= y.size <= 8:
+        raise ValueError(f"second: wanted 2 to 8 methods, whose orders can be counted, got {y.size}")
+    all_orders = np.abs(rank_agreement(first, np.array(list(permutations(y)))))
+    return float((all_orders >= abs(rank_agreement(first, y)) - 1e-9).mean())
 
 
 # --------------------------------------------------------------------------------------------------------------------

@@ -131,9 +131,9 @@ def compare(records: Iterable[results.Record], wanted: Iterable[Reading] = READI
     -------
     DataFrame
         One row a reading that has at least one pair of complete runs, columns :data:`COLUMNS`: accuracy by default and
-        otherwise (fractions), the difference with its 95 % interval (paired bootstrap over images and, with several
-        seeds, over runs), McNemar's p-value (twice the mean over seeds) and Holm's over all rows, and the precision of
-        both runs.
+        otherwise (fractions), the difference with its 95 % interval (paired bootstrap over images, or over people
+        where they are known, and, with several seeds, over runs), its p-value
+        (:func:`fer_repro.metrics.accuracy_difference`) and Holm's over all rows, and the precision of both runs.
 
     Raises
     ------
@@ -158,7 +158,7 @@ def _row(reading: Reading, records: list[results.Record]) -> dict[str, Any] | No
         return None
     labels = shared_labels(pairs)
     a, b = (np.array([pair[k]["predictions"]["predicted"] for pair in pairs]) for k in (0, 1))
-    found = metrics.paired_differences(labels, a, b, len(pairs[0][0]["classes"]))["accuracy"]
+    found = metrics.accuracy_difference(labels, a, b, len(pairs[0][0]["classes"]), people(pairs[0][0]))
     return {
         "question": reading.question,
         "reading": reading.words,
@@ -171,7 +171,7 @@ def _row(reading: Reading, records: list[results.Record]) -> dict[str, Any] | No
         "difference": found.estimate,
         "low": found.low,
         "high": found.high,
-        "p": metrics.mcnemar_over_seeds(labels, a, b),
+        "p": found.p,
         "precision": pairs[0][0].get("precision"),
         "paths": [r.get("path") for _, r in pairs],
     }
@@ -183,6 +183,12 @@ def shared_labels(pairs: Sequence[tuple[results.Record, results.Record]]) -> NDA
     if any(r["predictions"]["label"] != first["predictions"]["label"] for pair in pairs for r in pair):
         raise ValueError(f"{first['dataset']}, {first['protocol']}: runs on different test images cannot be compared")
     return np.asarray(first["predictions"]["label"])
+
+
+def people(record: results.Record) -> NDArray[np.int64] | None:
+    """Return the subject of each test image (N,), or None where they are not known and images count as independent."""
+    subject = np.asarray(record["predictions"].get("subject") or [-1])
+    return None if (subject < 0).any() else subject
 
 
 def _pairs(reading: Reading, records: list[results.Record]) -> list[tuple[results.Record, results.Record]]:
@@ -224,8 +230,8 @@ def lead(records: Iterable[results.Record], first: Reading, second: Reading) -> 
     -------
     dict or None
         ``"default"`` and ``"otherwise"``: accuracy of the first less that of the second, each with its 95 % interval
-        (paired bootstrap over images and, with several seeds, over runs), of the seeds that all four have; None while
-        there is no such seed.
+        (paired bootstrap over images, or people where they are known, and, with several seeds, over runs), of the seeds
+        that all four have; None while there is no such seed.
 
     Raises
     ------
@@ -242,7 +248,8 @@ def lead(records: Iterable[results.Record], first: Reading, second: Reading) -> 
     found = {}
     for k, name in enumerate(("default", "otherwise")):
         ahead, behind = (np.array([pair[k]["predictions"]["predicted"] for pair in of]) for of in pairs)
-        found[name] = metrics.paired_differences(labels, behind, ahead, len(pairs[0][0][0]["classes"]))["accuracy"]
+        first_run = pairs[0][0][0]
+        found[name] = metrics.accuracy_difference(labels, behind, ahead, len(first_run["classes"]), people(first_run))
     return found
 
 

@@ -447,7 +447,8 @@ figures.say(
 # attention and no recurrence. **What cannot.** That the paper used such a split: it does not say which it used. It
 # speaks of "that 327 images" (Sec. IV-B); if this means one of each sequence, no film can stand on both sides, whatever
 # the split, and the middle row is the nearest to what was done. With people apart, in ten folds, 97.3 % has been
-# published {cite:p}`yang2018facial`; for a network pretrained on FER+, 99.7 % {cite:p}`meng2019frame`.
+# published for a network pretrained on the faces of BU-4DFE and BP4D {cite:p}`yang2018facial`; for one pretrained on
+# FER+, 99.7 % {cite:p}`meng2019frame`.
 #
 # The middle row holds a trap, too. Films apart, but people on both sides: the nearest picture is then often the same
 # person showing *another* expression, and the nearest neighbour does worse than with people apart. Part of that may be

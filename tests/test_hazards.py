@@ -196,6 +196,22 @@ def test_runs_on_last_frames_alone_are_compared_on_them():
         hazards.last_frames_alone([*alone, _film("sequences", 7, 6, 3) | {"seed": 0}])
 
 
+def test_a_measure_of_frames_and_of_sequences_takes_a_seeds_folds_together():
+    def fold(seed, k, label, predicted):
+        r = _record(dataset="ckplus", protocol="subjects", seed=seed, fold=k)
+        r["predictions"] = {"label": [label] * 3, "predicted": predicted, "sequence": [k] * 3, "confidence": [0.9] * 3}
+        return r
+
+    folds = [fold(0, k, 0, [0, 0, 1]) for k in range(9)]  # of each film two frames of three are right
+    folds += [fold(0, 9, 1, [1, 1, 0])]
+    (row,) = hazards.by_frame_and_sequence([*folds, fold(1, 0, 0, [1, 1, 1])]).itertuples(index=False)
+    assert row[:4] == ("proposed", "native48", "subjects", 1)
+    assert row.sequences == 1.0
+    of_frames = [2 * 18 / (27 + 19), 2 * 2 / (3 + 11)]  # F1 of each class: 2 right / (there + said)
+    assert row.frames == pytest.approx(np.mean(of_frames))
+    assert hazards.by_frame_and_sequence([folds[0] | {"variant": "query=last"}]).empty
+
+
 def test_a_seed_with_some_folds_only_moves_nothing():
     whole = [_film("subjects", seed, 9, 3, fold) for seed in range(2) for fold in range(10)]
     leaking = [_film("frames", seed, 12, 3) for seed in range(2)]

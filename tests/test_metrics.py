@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from itertools import permutations
 from math import comb
 
 import numpy as np
@@ -262,6 +263,29 @@ def test_paired_differences():
     assert metrics.paired_differences(y, a, a, 7)["f1"].p == 1.0
 
 
+def test_the_p_value_of_accuracy_is_the_larger_one_or_that_of_whole_groups():
+    y, a = np.zeros(300, int), np.zeros(300, int)
+    b = a.copy()
+    a[:12] = 1  # twelve that b alone recognises, all of one person
+    found = metrics.accuracy_difference(y, a, b, 2)
+    drawn = metrics.paired_differences(y, a, b, 2)["accuracy"]
+    assert (found.estimate, found.low, found.high) == (drawn.estimate, drawn.low, drawn.high)
+    assert found.p == max(drawn.p, metrics.mcnemar(y, a, b)) < 0.01
+    people = np.arange(300) // 12
+    grouped = metrics.accuracy_difference(y, a, b, 2, people)
+    assert grouped == metrics.paired_differences(y, a, b, 2, people)["accuracy"]
+    assert grouped.p > 0.3  # that person is not among those drawn in (24/25)^25, about a third, of all draws
+    few = np.zeros(300, int)
+    few[:6] = 1
+    assert metrics.accuracy_difference(y, few, b, 2).p == metrics.mcnemar(y, few, b)  # 1/32: here the larger one
+
+
+def test_students_test_says_nothing_without_a_spread():
+    assert metrics.student([1.0, 2.0, 4.0]) == pytest.approx(stats.ttest_1samp([1.0, 2.0, 4.0], 0).pvalue)
+    assert metrics.student([0, 0, 0]) == 1.0
+    assert np.isnan(metrics.student([2])) and np.isnan(metrics.student([2, 2, 2]))
+
+
 def test_paired_interval_is_narrower_than_an_unpaired_one():
     y, a = _faces(n=800)
     b = np.where(np.random.default_rng(8).random(800) < 0.1, y, a)
@@ -349,13 +373,26 @@ def test_spread_over_seeds():
 def test_the_exact_test_of_an_order_is_scipys():
     for order in ([1, 2, 3, 4], [2, 1, 3, 4], [4, 2, 3, 1], [1, 2, 3, 4, 5], [3, 1, 2, 5, 4]):
         found = stats.kendalltau(range(len(order)), order, method="exact")
-        assert metrics.rank_test(len(order))(found.statistic) == pytest.approx(found.pvalue)
+        assert metrics.rank_test(range(len(order)), order) == pytest.approx(found.pvalue)
     with pytest.raises(ValueError, match="2 to 8"):
-        metrics.rank_test(12)
+        metrics.rank_test(range(12), range(12))
+
+
+def test_an_order_with_level_methods_is_tested_among_orders_that_have_them():
+    theirs, ours = [4, 1, 2, 3], [7, 5, 6, 7]
+    assert metrics.rank_agreement(theirs, ours) == pytest.approx(5 / 6)
+    # of the twelve orders with the first two level, only the same one and its reverse agree or disagree as much
+    taus = {order: metrics.rank_agreement(theirs, list(order)) for order in set(permutations(ours))}
+    assert len(taus) == 12 and sum(abs(tau) > 0.8 for tau in taus.values()) == 2
+    assert metrics.rank_test(theirs, ours) == pytest.approx(2 / 12)
+    assert metrics.rank_test(theirs, [5, 5, 5, 5]) == 1.0
 
 
 def test_rank_agreement():
     assert metrics.rank_agreement([1, 2, 3, 4], [10, 20, 30, 40]) == pytest.approx(1)
     assert metrics.rank_agreement([1, 2, 3, 4], [10, 20, 40, 30]) == pytest.approx((5 - 1) / 6)
-    with pytest.raises(ValueError, match="two or more"):
-        metrics.rank_agreement([1], [1])
+    many = metrics.rank_agreement([1, 2, 3], [[1, 2, 3], [3, 2, 1], [5, 5, 6]])
+    assert many == pytest.approx(np.array([1, -1, 2 / 3]))
+    for bad in (([1], [1]), ([1, 2], [1, 2, 3])):
+        with pytest.raises(ValueError, match="two or more"):
+            metrics.rank_agreement(*bad)

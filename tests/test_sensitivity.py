@@ -101,6 +101,19 @@ def _said(*records):
     return (np.array(r["predictions"]["predicted"]) for r in records)
 
 
+def test_where_people_are_known_they_are_drawn_whole():
+    images = [record(range(n), variant=v) for n, v in ((100, None), (110, "query=last"))]
+    (one,) = sensitivity.compare(images).itertuples()
+    for r in images:
+        r["predictions"]["subject"] = (np.arange(210) // 10).tolist()  # the ten images gained are of one person
+    (whole,) = sensitivity.compare(images).itertuples()
+    assert one.difference == whole.difference and one.p < 0.05 < whole.p
+    assert one.p >= metrics.mcnemar(LABELS, *_said(*images))
+    for r in images:
+        r["predictions"]["subject"][0] = -1  # one is not known
+    assert sensitivity.compare(images)["p"].item() == one.p
+
+
 def test_seeds_are_paired_and_what_has_no_partner_is_left_out():
     runs = [record(range(100), seed=k) for k in (0, 1)]
     runs += [record(range(150), seed=k, variant="cell=ungated") for k in (1, 2)]
