@@ -109,6 +109,7 @@ figures.say(
 # claimed*, with Student's 95 % interval over seeds. The violet line and band are the mean over the whole knob with
 # its interval: alone, the measurement is *supported* when the band lies above zero, *contradicted* when it lies below,
 # *undecided* otherwise. With three seeds an interval is wide ($t = 4.3$), and undecided is often all that can be said.
+# All seeds are tested on the same drawn people: that others might show another difference is not in the interval.
 #
 # **One of many.** Of so many measurements, one or the other will come out by chance. What counts in the end is
 # therefore a word that also survives Holm's correction over all planned ones ({numref}`tab-mech-holm`). Below, each is
