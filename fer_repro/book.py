@@ -23,7 +23,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from fer_repro.data.files import cores
+from fer_repro.results import replace_text
 
 PROFILES = ("quick", "native48", "paper128")
 DATASETS = ("synthetic", "fer2013", "ckplus")
@@ -369,24 +370,41 @@ def _execute_changed(
             pool.submit(_execute, edition, name, chosen[name], Path(work) / name, timeout, progress): name
             for name in stale
         }
-        try:
-            for future in as_completed(running):
-                name = running[future]
-                outcome = future.result()
+
+        def ended(futures: Iterable[Future[_Executed | Failure]]) -> None:
+            for future in futures:
+                name, outcome = running.pop(future), future.result()
                 if isinstance(outcome, Failure):
                     failures.append(outcome)
                     progress.done(name, "FAILED")
                 else:
                     _adopt(edition, name, keys[name], outcome)
                     progress.done(name, f"{outcome.seconds:.1f} s")
-        except BaseException:  # such as Ctrl-C: what has not begun shall not begin
+
+        try:
+            ended(as_completed(list(running)))
+        except BaseException:  # such as Ctrl-C: nothing more begins, what runs ends, what has ended is kept
             pool.shutdown(wait=False, cancel_futures=True)
+            while any(future.running() for future in running):  # a kernel may start while others are ended
+                _end_kernels()
+                wait(running, timeout=1)
+            ended([future for future in running if not (future.cancelled() or future.exception())])
             raise
     if failures:
         failures.sort(key=lambda failure: failure.notebook)
         many = "a notebook" if len(failures) == 1 else f"{len(failures)} notebooks"
         raise BookError(f"{many} failed; the earlier book stays\n" + "\n".join(map(str, failures)))
     return stale, reused
+
+
+def _end_kernels() -> None:
+    """End the notebooks' kernels that this process has started; each chapter then fails, and its thread ends."""
+    import psutil
+
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            if "ipykernel_launcher" in child.cmdline():
+                child.kill()
 
 
 @dataclass(frozen=True)
@@ -588,7 +606,7 @@ def _adopt(edition: Edition, name: str, key: str, outcome: _Executed) -> None:
     shutil.copyfile(outcome.path, near)
     os.replace(near, target)
     note = {"key": key, "output": _hash([target.read_bytes()]), "seconds": round(outcome.seconds, 1)}
-    _write(edition.cache / f"{name}.json", json.dumps(note))
+    replace_text(edition.cache / f"{name}.json", json.dumps(note))
     (edition.root / "_build" / "failed" / edition.name / f"{name}.ipynb").unlink(missing_ok=True)
 
 
@@ -604,12 +622,6 @@ def _note(edition: Edition, name: str) -> dict[str, Any]:
     except (FileNotFoundError, ValueError):  # none yet, or damaged
         return {}
     return found if isinstance(found, dict) else {}
-
-
-def _write(path: Path, text: str) -> None:
-    near = path.with_name(f".{path.name}.new")
-    near.write_text(text, encoding="utf-8")
-    os.replace(near, path)
 
 
 @contextlib.contextmanager
@@ -753,7 +765,7 @@ def _make_pages(edition: Edition, partial: bool, force: bool, echo: Callable[[st
     runtimes = {name: _note(edition, name).get("seconds") for name in _notebooks(edition.root)}
     (edition.sources / "notebooks").mkdir(parents=True, exist_ok=True)
     known = {name: seconds for name, seconds in runtimes.items() if seconds is not None}
-    _write(edition.sources / "notebooks" / "runtimes.json", json.dumps(known))
+    replace_text(edition.sources / "notebooks" / "runtimes.json", json.dumps(known))
     key = _pages_key(edition, toc)
     unchanged = _note(edition, "pages").get("key") == key
     if unchanged and not force and (edition.html / "index.html").is_file():
@@ -765,7 +777,7 @@ def _make_pages(edition: Edition, partial: bool, force: bool, echo: Callable[[st
         echo("note: chapters are missing, so that references to them are only warned of this time")
     echo("making the pages …")
     _run_jupyter_book(edition, toc, "\n".join(path.read_text(encoding="utf-8") for path in absent), echo)
-    _write(edition.cache / "pages.json", json.dumps({"key": key}))
+    replace_text(edition.cache / "pages.json", json.dumps({"key": key}))
     return True
 
 

@@ -130,13 +130,16 @@ COLUMNS = (
 # Which records count
 
 
+NOT_WHOLE = "the record is not whole"
+
+
 def ineligible(record: Mapping[str, Any]) -> str | None:
     """Return why no verdict may rest on a record, or None if one may."""
     checks = (_wrong_code, _wrong_data, _wrong_recipe, _wrong_run, _wrong_split, _wrong_predictions)
     try:
         return next((reason for check in checks if (reason := check(record))), None)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        return f"the record is not whole: {type(error).__name__} {error}"
+        return f"{NOT_WHOLE}: {type(error).__name__} {error}"
 
 
 def _wrong_code(record: Mapping[str, Any]) -> str | None:
@@ -959,12 +962,19 @@ def load_mechanisms(folder: Path | None = None) -> list[dict[str, Any]]:
             measurement = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise results.RecordError(f"{path}: cannot be read as a measurement: {error}") from None
+        if not isinstance(measurement, dict):
+            raise results.RecordError(f"{path}: wanted a measurement of a mechanism, got {str(measurement)[:20]}")
         missing = [k for k in ("id", "claim", "measure", "x", "series") if k not in measurement]
         if missing:
             raise results.RecordError(f"{path}: a measurement of a mechanism wants {', '.join(missing)} too")
+        try:
+            judgement(measurement)
+            exploratory = measurement["id"] in EXPLORATORY
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+            said = f"{type(error).__name__}: {error}"
+            raise results.RecordError(f"{path}: a measurement of a mechanism that is damaged ({said})") from None
         if not any(c.id == measurement["claim"] for c in paper.CLAIMS):
             raise results.RecordError(f"{path}: paper.CLAIMS has no claim {measurement['claim']!r}")
-        exploratory = measurement["id"] in EXPLORATORY
         found.append(measurement | {"path": f"mechanisms/{path.name}", "exploratory": exploratory})
     return found
 
@@ -1426,7 +1436,7 @@ def write(paths: Iterable[Path | str], table: pd.DataFrame | None = None) -> lis
         before, _, after = _parts(path, text)
         new = f"{before}{BEGIN}\n{summary}\n{END}{after}"
         if new != text:
-            path.write_text(new, encoding="utf-8")
+            results.replace_text(path, new)
             changed.append(path)
     return changed
 

@@ -7,8 +7,10 @@ stderr and exit code 1 (2 for wrong arguments).
 from __future__ import annotations
 
 import json
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,6 +18,7 @@ from typing import Any, TypeVar
 import click
 
 from fer_repro import __version__
+from fer_repro.recipe import LAST_SEED
 
 F = TypeVar("F", bound=Callable[..., Any])
 DATASETS = ("synthetic", "fer2013", "ckplus")
@@ -34,14 +37,41 @@ def fails_clearly(command: F) -> F:
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         try:
             return command(*args, **kwargs)
-        except (click.ClickException, click.exceptions.Exit, click.Abort):
-            raise
-        except (ValueError, RuntimeError, OSError) as error:  # our errors are of these kinds
+        except (click.ClickException, click.exceptions.Exit, click.Abort, BrokenPipeError):
+            raise  # click ends on the last without a word: `fer-repro ledger | head`
+        except Exception as error:
             if "--debug" in sys.argv:
                 raise
-            raise click.ClickException(" ".join(str(error).split()) or type(error).__name__) from None
+            said, kind = " ".join(str(error).split()), type(error).__name__
+            if not isinstance(error, (ValueError, RuntimeError, OSError)):  # our errors are of these kinds
+                said = f"{kind}: {said} (not foreseen; `fer-repro --debug ...` shows where)"
+            raise click.ClickException(said or kind) from None
 
     return wrapped  # type: ignore[return-value]
+
+
+@contextmanager
+def _ended_like_an_interrupt() -> Iterator[None]:
+    """Let SIGTERM unwind a command as Ctrl-C does: its processes end with it, what is temporary is cleared away."""
+
+    def end(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+class _Path(click.Path):
+    """A path in which ~ stands for the home folder, as it does where a shell reads it."""
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(path_type=Path, **given)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return super().convert(Path(value).expanduser(), param, ctx)
 
 
 def _values(pairs: tuple[str, ...], what: str) -> dict[str, Any]:
@@ -60,14 +90,14 @@ def _values(pairs: tuple[str, ...], what: str) -> dict[str, Any]:
 
 data_dir_option = click.option(
     "--data-dir",
-    type=click.Path(path_type=Path),
+    type=_Path(),
     envvar="FER_REPRO_DATA",
     help="Folder with fer2013/ and ckplus/, in any form they are handed out in (or FER_REPRO_DATA).",
 )
 results_option = click.option(
     "--results",
     "results_dir",
-    type=click.Path(path_type=Path),
+    type=_Path(),
     envvar="FER_REPRO_RESULTS",
     help="Folder of run records (or FER_REPRO_RESULTS).",
 )
@@ -81,7 +111,8 @@ precision_option = click.option(
     show_default=True,
     help="auto: bfloat16 where the hardware multiplies it faster, else float32.",
 )
-threads_option = click.option("--threads", type=click.IntRange(1), help="CPU threads of a run; all by default.")
+threads_option = click.option("--threads", type=click.IntRange(1, 1024), help="CPU threads of a run; all by default.")
+seed_option = click.option("--seed", type=click.IntRange(0, LAST_SEED), default=0, show_default=True)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -89,6 +120,9 @@ threads_option = click.option("--threads", type=click.IntRange(1), help="CPU thr
 @click.option("--debug", is_flag=True, help="Show the whole traceback of an error.")
 def main(debug: bool) -> None:
     """Replicate "An Improved Facial Expression Recognition using CNN-BiLSTM with Attention Mechanism"."""
+    for stream in (sys.stdout, sys.stderr):  # a file's name may be no text: it shall not end the command
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
 
 
 # ---------------------------------------------------------------------------------------------------------------- data
@@ -100,7 +134,7 @@ def data() -> None:
 
 
 @data.command("check")
-@click.argument("path", type=click.Path(path_type=Path))
+@click.argument("path", type=_Path())
 @fails_clearly
 def data_check(path: Path) -> None:
     """Say what stands at PATH: form, counts, blanks, duplicates, leaks between splits."""
@@ -115,7 +149,7 @@ def data_check(path: Path) -> None:
 
 @data.command("fetch")
 @click.argument("name", type=click.Choice(["fer2013"]))
-@click.option("--to", "target", type=click.Path(path_type=Path), required=True, help="Folder to put it in.")
+@click.option("--to", "target", type=_Path(), required=True, help="Folder to put it in.")
 @fails_clearly
 def data_fetch(name: str, target: Path) -> None:
     """Download a data set with your own Kaggle account (needs the extra `fetch`)."""
@@ -132,7 +166,7 @@ def data_fetch(name: str, target: Path) -> None:
 @data_dir_option
 @click.option("--recipe", "recipe_name", type=click.Choice(RECIPES), default="quick", show_default=True)
 @click.option("--model", type=click.Choice(MODELS), default="proposed", show_default=True)
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@seed_option
 @click.option(
     "--protocol",
     type=click.Choice(["official", "subjects", "sequences", "frames"]),
@@ -227,7 +261,7 @@ def _summary(record: dict[str, Any], path: Path) -> str:
 
 
 @main.command()
-@click.argument("plan", type=click.Path(path_type=Path))
+@click.argument("plan", type=_Path())
 @data_dir_option
 @results_option
 @click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Runs at once on this machine.")
@@ -261,10 +295,16 @@ def sweep(
                 click.echo(f"{state:8} {run}")
         click.echo(f"{len(runs)} runs: {len(done)} done, {len(missing)} missing")
         return
+    click.get_current_context().with_resource(_ended_like_an_interrupt())
     outcomes = do_sweep(runs, results_dir, data_dir, jobs, device, precision, scheduler, threads, click.echo)
     failed = [o for o in outcomes if o.state == "failed"]
     if failed:
         raise click.ClickException(f"{len(failed)} of {len(outcomes)} runs failed; the sweep went on without them")
+    if left := split_by_state([o.run for o in outcomes], results_dir or results.root())[1]:
+        raise click.ClickException(
+            f"{len(left)} of {len(outcomes)} runs are with another process, and have no record yet; run this again "
+            "when it has ended"
+        )
 
 
 # ------------------------------------------------------------------------------------------------- evaluate and predict
@@ -286,9 +326,7 @@ def _checkpoint(given: Path | None, results_dir: Path | None) -> Path:
     return found[-1]
 
 
-checkpoint_option = click.option(
-    "--checkpoint", type=click.Path(path_type=Path), help="A best.pt of `train`; the newest by default."
-)
+checkpoint_option = click.option("--checkpoint", type=_Path(), help="A best.pt of `train`; the newest by default.")
 
 
 @main.command()
@@ -349,7 +387,7 @@ def evaluate(
 
 
 @main.command()
-@click.argument("images", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("images", nargs=-1, required=True, type=_Path())
 @checkpoint_option
 @results_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a face.")
@@ -391,7 +429,11 @@ def ledger(check: bool, write: bool, results_dir: Path | None) -> None:
     folder = results_dir or results.root()
     if not folder.is_dir():
         raise click.ClickException(f"{folder}: no such folder of records")
-    found = claims.ledger(results.load_all(folder), claims.load_mechanisms(folder / "mechanisms"))
+    records = results.load_all(folder)
+    for record in records:
+        if (reason := claims.ineligible(record) or "").startswith(claims.NOT_WHOLE):
+            click.echo(f"note: no verdict rests on {record['path']}: {reason}", err=True)
+    found = claims.ledger(records, claims.load_mechanisms(folder / "mechanisms"))
     if write:
         changed = claims.write([_page_with_findings()], found)
         click.echo("\n".join(f"written: {path}" for path in changed) or "README.md agrees already")
@@ -428,7 +470,7 @@ def _ledger_text(found: Any) -> str:
 @click.option("--profile", type=click.Choice(RECIPES), default="quick", show_default=True)
 @click.option("--dataset", type=click.Choice(DATASETS), default="synthetic", show_default=True)
 @data_dir_option
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@seed_option
 @device_option
 @click.option("--jobs", type=click.IntRange(1), help="Notebooks at once; as many as suit the machine by default.")
 @click.option("--only", multiple=True, metavar="NAME", help="Only this chapter (again for more).")
@@ -445,6 +487,7 @@ def book(
     """Execute the notebooks and build the book."""
     from fer_repro import book as builder
 
+    click.get_current_context().with_resource(_ended_like_an_interrupt())
     try:
         built = builder.build(
             profile=profile,
@@ -463,7 +506,7 @@ def book(
 
 @main.command()
 @click.argument("chapters", nargs=-1)
-@click.option("--to", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder to write to.")
+@click.option("--to", type=_Path(file_okay=False), required=True, help="Folder to write to.")
 @fails_clearly
 def handout(chapters: tuple[str, ...], to: Path) -> None:
     """Write CHAPTERS (all by default) as Jupyter notebooks without the exercises' solutions."""

@@ -20,6 +20,7 @@ from fer_repro import paper
 from fer_repro.data import ckplus
 from fer_repro.data.faces import CK_CLASSES
 from fer_repro.metrics import one_against_rest_accuracy
+from fer_repro.results import replace_text
 
 HALF = 0.5 * 10**-paper.DECIMALS  # half a unit of the last digit printed: what rounding can hide
 FACTS = Path(__file__).resolve().parent.parent / "results" / "facts"
@@ -548,7 +549,7 @@ def write_facts(votes_csv: Path | str, folder: Path = FACTS) -> Path:
     facts |= {split: asdict(found) for split, found in measured(votes_csv).items()}
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "human_agreement.json"
-    path.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+    replace_text(path, json.dumps(facts, indent=2) + "\n")
     return path
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fer_repro import book
+from fer_repro.results import replace_text
 
 PLACE = "*(your turn)*"
 _SOLUTION = re.compile(r"(?ms)^# (`{3,})\{solution-start\} \S+\n.*?^# \1\{solution-end\}\n# \1\n")
@@ -65,5 +66,5 @@ def write(
         raise book.BookError(f"there already, and left alone: {', '.join(there)}")
     Path(to).mkdir(parents=True, exist_ok=True)
     for target, text in texts.items():
-        jupytext.write(jupytext.reads(text, fmt="py:percent"), target)
+        replace_text(target, jupytext.writes(jupytext.reads(text, fmt="py:percent"), fmt="ipynb"))
     return list(texts)

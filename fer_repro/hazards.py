@@ -306,7 +306,7 @@ def write_facts(data_dir: Path | str, path: Path = FACTS) -> Path:
         "ckplus": ckplus_facts(load("ckplus", data_dir)),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    results.replace_text(path, json.dumps(facts, indent=1) + "\n")
     return path
 
 

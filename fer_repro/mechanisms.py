@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -630,12 +629,7 @@ def write(record: Mapping[str, Any], folder: Path | None = None) -> Path:
     """Write a measurement whole or not at all, in place of an earlier one of the same name."""
     path = (folder or mechanisms_folder()) / f"{record['id']}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(results.dumps(record), encoding="utf-8")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    results.replace_text(path, results.dumps(record))
     return path
 
 

@@ -13,6 +13,8 @@ from typing import Any
 
 ADDED = {"last_frames": 0}  # fields younger than some records, and what these runs did
 SMALL = 5000  # training images below which a data set counts as small
+LAST_SEED = 2**32 - 1  # the most that all generators take, scikit-learn's among them
+LARGEST = 4096  # pixels: 16 times what either data set's cameras took
 
 
 @dataclass(frozen=True)
@@ -51,14 +53,14 @@ class Recipe:
         for name in ("dropout", "center_rate", "flip"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"recipe: {name}: wanted a share from 0 to 1, got {getattr(self, name)!r}")
-        if self.size < 8 or self.rotate > 180:
+        if not 8 <= self.size <= LARGEST or self.rotate > 180:
             raise ValueError(
-                f"recipe: wanted a size of at least 8 and to rotate by at most 180, got {self.size}, {self.rotate}"
+                f"recipe: wanted a size of 8 to {LARGEST} and to rotate by at most 180, got {self.size}, {self.rotate}"
             )
         if self.last_frames < 0:
             raise ValueError(f"recipe: last_frames: wanted 0 (all) or more, got {self.last_frames!r}")
-        if self.median_kernel < 1 or self.median_kernel % 2 == 0:
-            raise ValueError(f"recipe: median_kernel: wanted an odd number, got {self.median_kernel!r}")
+        if not 1 <= self.median_kernel < 256 or self.median_kernel % 2 == 0:
+            raise ValueError(f"recipe: median_kernel: wanted an odd number of 1 to 255, got {self.median_kernel!r}")
 
     def course(self, images: int) -> tuple[int, int]:
         """Return the epochs of both stages for a training set of so many images."""

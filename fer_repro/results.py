@@ -51,7 +51,7 @@ class RecordError(ValueError):
 def root() -> Path:
     """Return the folder of records: FER_REPRO_RESULTS, else ``results/`` of the checkout, else of this folder."""
     if given := os.environ.get("FER_REPRO_RESULTS"):
-        return Path(given)
+        return Path(given).expanduser()
     checkout = Path(__file__).resolve().parent.parent
     return (checkout if (checkout / "pyproject.toml").is_file() else Path.cwd()) / "results"
 
@@ -82,9 +82,10 @@ def write(record: Record, folder: Path | None = None, replace: bool = False) -> 
     repeated, when ``replace`` is true.
     """
     path = path_of(record, folder)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=".tmp")
+    temporary = None
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=".tmp")
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(dumps(record))
             file.flush()
@@ -96,9 +97,24 @@ def write(record: Record, folder: Path | None = None, replace: bool = False) -> 
             _put(temporary, path)
     except FileExistsError:
         raise FileExistsError(f"{path} exists, and a record is never overwritten") from None
+    except OSError as error:
+        raise OSError(f"{path}: cannot be written ({error.strerror or error}); is the disk full?") from error
     finally:
-        Path(temporary).unlink(missing_ok=True)
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
     return path
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Put a text in a file's place, whole or not at all: a full disk or a kill leaves what was there."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, path)
+    except OSError as error:
+        raise OSError(f"{path}: cannot be written ({error.strerror or error}), and is left as it was") from error
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _put(temporary: str, path: Path) -> None:
@@ -122,16 +138,22 @@ def dumps(record: Mapping[str, Any]) -> str:
 def read(path: Path | str) -> Record:
     """Read one record; a :class:`RecordError` says what is wrong with it."""
     try:
-        record: Record = json.loads(Path(path).read_text(encoding="utf-8"))
+        record: Record = json.loads(Path(path).read_text(encoding="utf-8"), parse_constant=_no_number)
     except (OSError, ValueError) as error:
         raise RecordError(f"{path}: cannot be read as a record: {error}") from None
     if not isinstance(record, dict) or record.get("schema") != SCHEMA or not all(k in record for k in IDENTITY):
         raise RecordError(f"{path}: wanted a record of schema {SCHEMA} with {', '.join(IDENTITY)}")
     if odd := [k for k, kind in KINDS.items() if not isinstance(record.get(k), kind)]:
         raise RecordError(f"{path}: a record whose {', '.join(odd)} is missing or of another kind")
+    if not isinstance(record["recipe"].get("name"), str):
+        raise RecordError(f"{path}: a record whose recipe has no name")
     if damage := _odd_predictions(record):
         raise RecordError(f"{path}: a record whose predictions are damaged: {damage}")
     return record
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no number")
 
 
 def _odd_predictions(record: Mapping[str, Any]) -> str | None:
@@ -146,9 +168,10 @@ def _odd_predictions(record: Mapping[str, Any]) -> str | None:
             continue  # of data that name no persons
         if not isinstance(values, list) or len(values) != n:
             return f"wanted {n} values of {name}, as many as test images"
-        if name in ("label", "predicted") and not (
-            {type(v) for v in values} == {int} and min(values) >= 0 and max(values) < classes
-        ):
+        kinds = (int, float) if name == "confidence" else (int,)
+        if odd := next((repr(v) for v in values if type(v) not in kinds), None):
+            return f"{name} holds {odd}, which is no number"
+        if name in ("label", "predicted") and not (min(values) >= 0 and max(values) < classes):
             return f"{name} holds what is none of {classes} classes"
     right = sum(a == b for a, b in zip(found["label"], found["predicted"], strict=True))
     if abs(right / n - test["accuracy"]) > 1e-6:

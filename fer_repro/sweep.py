@@ -27,6 +27,7 @@ import pandas as pd
 
 from fer_repro import results
 from fer_repro.data.files import cores
+from fer_repro.recipe import LAST_SEED
 from fer_repro.recipe import get as get_recipe
 
 if sys.version_info >= (3, 11):
@@ -140,8 +141,9 @@ def _expand(block: dict[str, Any], where: str) -> list[Run]:
     for name in ("options", "changes"):
         if not isinstance(block.get(name, {}), dict):
             raise PlanError(f"{where}: {name}: wanted a table {{ name = value }}, got {block[name]!r}")
-    if wrong := [n for n in seeds if n < 0] + [n for n in block.get("folds", []) if not 0 <= n < FOLDS]:
-        raise PlanError(f"{where}: {wrong[0]}: wanted seeds of at least 0, and folds of 0 to {FOLDS - 1}")
+    folds = block.get("folds", [])
+    if wrong := [n for n in seeds if not 0 <= n <= LAST_SEED] + [n for n in folds if not 0 <= n < FOLDS]:
+        raise PlanError(f"{where}: {wrong[0]}: wanted seeds of 0 to {LAST_SEED}, and folds of 0 to {FOLDS - 1}")
     if block.get("protocol", PROTOCOLS[0]) not in PROTOCOLS:
         raise PlanError(f"{where}: unknown protocol {block['protocol']!r}; wanted among {', '.join(PROTOCOLS)}")
     for given, known, what in ((datasets, NAMES, "data set"), (models, network.NAMES, "model")):
@@ -192,8 +194,14 @@ def _try_options(run: Run) -> None:
 
 
 def split_by_state(runs: list[Run], root: Path) -> tuple[list[Run], list[Run]]:
-    """Return the runs that have a record, and those that have none."""
-    done = [run for run in runs if run.path(root).exists()]
+    """Return the runs that have a record, and those that have none.
+
+    Raises
+    ------
+    RecordError
+        If what stands at a record's place is none, or damaged.
+    """
+    done = [run for run in runs if (path := run.path(root)).exists() and results.read(path)]
     there = set(done)
     return done, [run for run in runs if run not in there]
 
@@ -246,6 +254,15 @@ def _try_writing(root: Path) -> None:
             pass
     except OSError as error:
         raise PlanError(f"{root}: no record can be written here ({error.strerror or error})") from None
+
+
+def _try_data_and_device(runs: list[Run], data_dir: Path | None, device: str) -> None:
+    """Refuse a folder of data, or a device, that is not there."""
+    from fer_repro import data, training
+
+    for name in {run.dataset for run in runs} - {"synthetic"}:
+        data.where(name, data_dir)
+    training.chosen_device(device)
 
 
 def _failed(run: Run, root: Path, seconds: float, error: BaseException) -> Outcome:
@@ -313,6 +330,8 @@ def sweep(
         return []
     guess = mean_seconds(missing, root)
     _try_writing(root)
+    if scheduler is None:  # what every run would say, once
+        _try_data_and_device(missing, data_dir, device)
     if scheduler is not None:
         return _on_cluster(missing, scheduler, (root, data_dir, device, precision, threads), echo, guess)
     report = _Report(len(missing), jobs, echo, guess)

@@ -45,7 +45,7 @@ from fer_repro.data.faces import FaceDataset
 from fer_repro.data.splits import DEFAULT_PROTOCOL, LEAKING, PROTOCOLS, last_frames
 from fer_repro.data.splits import protocol as split_by
 from fer_repro.preprocessing import normalize_batch, prepare_uint8, prepared
-from fer_repro.recipe import Recipe
+from fer_repro.recipe import LAST_SEED, Recipe
 
 EVALUATION_BATCH = 512
 HELD_BYTES = 2**31  # of features held at once for a closed-form fit
@@ -214,6 +214,15 @@ def automatic_precision(device: str) -> str:
     return "bf16-mixed" if multiplies_bfloat16(device) and faster else "32-true"
 
 
+def chosen_device(device: str) -> str:
+    """Return the device that "auto" stands for; TrainingError if CUDA is asked for and not there."""
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda" and not torch.cuda.is_available():
+        raise TrainingError("device: CUDA was asked for, and torch finds no GPU; try --device cpu")
+    return device
+
+
 def engine(device: str = "auto", precision: str = "auto") -> Fabric:
     """Return Fabric on one process, or on all of them where ``torchrun`` started several.
 
@@ -223,10 +232,7 @@ def engine(device: str = "auto", precision: str = "auto") -> Fabric:
     precision : str
         "auto", "32-true", "bf16-mixed", "16-mixed", ...: Fabric's names.
     """
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    if device == "cuda" and not torch.cuda.is_available():
-        raise TrainingError("device: CUDA was asked for, and torch finds no GPU; try --device cpu")
+    device = chosen_device(device)
     precision = automatic_precision(device) if precision == "auto" else precision
     world, local = (int(os.environ.get(k, "1")) for k in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))
     # in the first stage the reconstruction has no gradient, in the second the warm-up head has none
@@ -644,18 +650,21 @@ class Trainer:
         return True
 
     def _checkpoint(self) -> dict[str, Any] | None:
-        path = None if self.folder is None else self.folder / "last.pt"
-        if path is None or not path.is_file():
+        """Return this very run's checkpoint, if there is one; another's is put aside, and found there when it is asked.
+
+        So a pull, another torch or other settings tried for once cost no epoch.
+        """
+        if self.folder is None:
             return None
-        try:
-            state = load_checked(path)
-        except Exception as error:  # a damaged file of any kind only means to begin again
-            print(f"{path} cannot be read ({error}); this run begins anew", file=sys.stderr)
-            return None
-        if not isinstance(state, dict) or state.get("key") != self.key:
-            print(f"{path} is of other code, data or settings; this run begins anew", file=sys.stderr)
-            return None
-        return state
+        last = self.folder / "last.pt"
+        state = _read_checkpoint(last)
+        if state is not None and state["key"] != self.key:
+            aside = _aside(last, state["key"])
+            os.replace(last, aside)
+            print(f"{last} is of other code, data or settings, and is kept as {aside.name}", file=sys.stderr)
+            state = None
+        state = state or _read_checkpoint(_aside(last, self.key))
+        return state if state is not None and state["key"] == self.key else None
 
     # ---- the record --------------------------------------------------------------------------------------------------
 
@@ -800,8 +809,8 @@ def train(
     TrainingError, ValueError, DataError
         With one clear message.
     """
-    if seed < 0:
-        raise ValueError(f"seed: wanted a number of at least 0, got {seed}")
+    if not 0 <= seed <= LAST_SEED:
+        raise ValueError(f"seed: wanted a number of 0 to {LAST_SEED}, got {seed}")
     what = job(faces.name, model, recipe, protocol, seed, fold, options, epochs, limit, changes)
     root = folder or results.root()
     path = results.path_of(what.record(), root)
@@ -825,14 +834,18 @@ def train(
             assert place is not None
             save_atomically(deployed(trainer.model, record), place / "best.pt")
             results.write(record, root, replace=True)
-            (place / "last.pt").unlink(missing_ok=True)
+            for done_with in (last := place / "last.pt", _aside(last, trainer.key)):
+                done_with.unlink(missing_ok=True)
         fabric.barrier()
     return record, trainer.model.eval()
 
 
+DEPLOYED = ("model_state", "dataset", "model", "protocol", "seed", "fold", "recipe", "options", "classes")
+
+
 def deployed(model: nn.Module, record: results.Record) -> dict[str, Any]:
     """Return what `evaluate` and `predict` need: weights, and how the network was built and its images prepared."""
-    names = ("dataset", "model", "protocol", "seed", "fold", "recipe", "options", "classes", "complete", "precision")
+    names = (*DEPLOYED[1:], "complete", "precision")
     return {"model_state": model.state_dict(), **{k: record[k] for k in names}}
 
 
@@ -846,10 +859,15 @@ def load_model(path: Path | str) -> tuple[nn.Module, dict[str, Any]]:
     """
     try:
         state = load_checked(Path(path))
-        recipe = state["recipe"]
-        options = {"dropout": recipe["dropout"], **state["options"]}
-        model = network.build(state["model"], len(state["classes"]), recipe["size"], **options)
-        model.load_state_dict(state.pop("model_state"))
+        if missing := [name for name in DEPLOYED if name not in state]:
+            raise ValueError(f"without {', '.join(missing)}")
+        recipe = recipe_of(state)
+        options = {"dropout": recipe.dropout, **state["options"]}
+        model = network.build(state["model"], len(state["classes"]), recipe.size, **options)
+        weights = state.pop("model_state")
+        if odd := [name for name, w in weights.items() if w.is_floating_point() and not w.isfinite().all()]:
+            raise ValueError(f"{odd[0]} is not finite")
+        model.load_state_dict(weights)
     except FileNotFoundError:
         raise TrainingError(f"{path}: no such checkpoint; `fer-repro train` makes one") from None
     except Exception as error:
@@ -893,6 +911,25 @@ def sequence_scores(
         "sequence": votes.sequence.tolist(),
         "subject": votes.subject.tolist(),
     }
+
+
+def _aside(last: Path, key: str) -> Path:
+    """Return where the checkpoint of another key stands, beside the last one."""
+    return last.with_name(f"{last.stem}-{key[:8]}{last.suffix}")
+
+
+def _read_checkpoint(path: Path) -> dict[str, Any] | None:
+    """Return what :meth:`Trainer._save` wrote; None where there is nothing, or, and that is said, nothing whole."""
+    if not path.is_file():
+        return None
+    try:
+        state: dict[str, Any] = load_checked(path)
+        if not re.fullmatch("[0-9a-f]{64}", state["key"]):
+            raise ValueError("its key is none of a run")
+    except Exception as error:  # a damaged or foreign file of any kind only means to begin again
+        print(f"{path} cannot be read ({error}); this run begins anew", file=sys.stderr)
+        return None
+    return state
 
 
 def load_checked(path: Path) -> Any:

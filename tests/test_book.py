@@ -8,9 +8,11 @@ import shutil
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from fer_repro import book
@@ -94,6 +96,31 @@ def test_a_stopped_build_begins_no_further_chapter(checkout: Path, monkeypatch: 
     with pytest.raises(KeyboardInterrupt):
         build(checkout, jobs=1)
     assert len(begun) < 8
+
+
+def test_an_interrupted_build_ends_its_kernels_and_keeps_what_had_ended(checkout: Path) -> None:
+    (checkout / "notebooks" / "02_preprocessing.py").write_text(
+        chapter("Preprocessing", "import time\ntime.sleep(600)")
+    )
+    lines: list[str] = []
+
+    def interrupt(line: str) -> None:  # when the first chapter has been told as done, the second is under way
+        lines.append(line)
+        if "01_data" in line:
+            deadline = time.monotonic() + 60
+            while not any(c for c in psutil.Process().children() if "ipykernel_launcher" in c.cmdline()):
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+            raise KeyboardInterrupt
+
+    started = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        build(checkout, jobs=2, echo=interrupt)
+    assert time.monotonic() - started < 120
+    assert not any("ipykernel_launcher" in child.cmdline() for child in psutil.Process().children())
+    assert (checkout / "book" / "notebooks" / "01_data.ipynb").is_file()
+    (checkout / "notebooks" / "02_preprocessing.py").write_text(chapter("Preprocessing", "print(6 * 7)"))
+    assert build(checkout).executed == ("02_preprocessing",)
 
 
 def test_a_damaged_note_and_a_page_that_has_left_the_book(checkout: Path) -> None:

@@ -723,6 +723,16 @@ def test_measurements_are_read_and_faults_named(tmp_path):
     (tmp_path / "b.json").write_text(json.dumps(_measurement(0.1, claim="C-OCCC")))
     with pytest.raises(results.RecordError, match=r"b\.json: paper\.CLAIMS has no claim 'C-OCCC'"):
         claims.load_mechanisms(tmp_path)
+    for damaged in (
+        5,
+        None,
+        _measurement(0.1, better="more"),
+        _measurement(0.1, series=None),
+        _measurement(0.1, id=[1]),
+    ):
+        (tmp_path / "b.json").write_text(json.dumps(damaged))
+        with pytest.raises(results.RecordError, match=r"b\.json: .* measurement of a mechanism"):
+            claims.load_mechanisms(tmp_path)
     with pytest.raises(ValueError, match="both series"):
         claims.effect(_measurement(0.1) | {"series": {"with attention": [[1.0]], "without": [1.0]}})
 

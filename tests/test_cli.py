@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -118,6 +120,49 @@ def test_a_mistake_ends_in_one_line(
     code, _, err = run(*arguments)
     assert code == 1
     assert said in err and len(err.strip().splitlines()) == 1 and "Traceback" not in err
+
+
+def test_what_was_not_foreseen_is_one_line_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def surprise(folder: Path) -> None:
+        raise KeyError("name")
+
+    monkeypatch.setattr(results, "load_all", surprise)
+    code, _, err = run("ledger", "--results", str(tmp_path))
+    assert code == 1 and err.strip() == "Error: KeyError: 'name' (not foreseen; `fer-repro --debug ...` shows where)"
+
+
+def test_a_tilde_is_the_home_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert f"{tmp_path}/mine: no such folder of records" in run("ledger", "--results=~/mine")[2]
+    monkeypatch.setenv("FER_REPRO_RESULTS", "~/other")
+    assert f"{tmp_path}/other: no such folder of records" in run("ledger")[2]
+    assert results.root() == tmp_path / "other"
+    assert run("handout", "03", "--to=~/class")[0] == 0 and (tmp_path / "class" / "03_center_loss.ipynb").is_file()
+
+
+@pytest.mark.parametrize("option", [("--seed", str(2**32)), ("--threads", "5000"), ("--seed", "-1")])
+def test_a_number_beyond_what_can_be_is_a_usage_error(option: tuple[str, str]) -> None:
+    code, _, err = run("train", *option)
+    assert code == 2 and "is not in the range" in err
+
+
+def test_the_ledger_names_a_record_that_is_not_whole(tmp_path: Path) -> None:
+    (record,) = results.load_all(dataset="fer2013", recipe="native48", model="cnn-svm")[:1]
+    del record["path"], record["data"]["limit"]
+    path = results.write(record, tmp_path)
+    code, _, err = run("ledger", "--results", str(tmp_path))
+    assert code == 0 and err.startswith(
+        f"note: no verdict rests on {path.relative_to(tmp_path)}: the record is not whole"
+    )
+
+
+def test_a_name_that_is_no_text_does_not_end_the_command(tmp_path: Path) -> None:
+    (tmp_path / os.fsdecode(b"bad\xff.png")).write_bytes(b"no image")
+    command = [sys.executable, "-m", "fer_repro.cli", "data", "check", str(tmp_path / os.fsdecode(b"bad\xff.png"))]
+    given = os.environ | {"PYTHONIOENCODING": "utf-8:strict"}
+    done = subprocess.run(command, capture_output=True, env=given, check=False)
+    assert done.returncode == 1 and b"bad\\udcff.png" in done.stderr and b"codec" not in done.stderr
 
 
 def test_data_that_cannot_be_trained_on_do_not_pass_the_check(

@@ -45,6 +45,19 @@ def test_notebooks_are_written_and_never_over_another(tmp_path: Path) -> None:
     assert paths[0].read_text() == "a student's"
 
 
+def test_a_full_disk_leaves_no_half_of_a_notebook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: Path, text: str, **_: object) -> None:
+        self.touch()
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_text", full)
+        with pytest.raises(OSError, match=r"03_center_loss\.ipynb: cannot be written"):
+            handout.write(tmp_path, "03")
+    assert not list(tmp_path.iterdir())
+    assert handout.write(tmp_path, "03")
+
+
 def test_what_cannot_be_handed_out_is_refused(tmp_path: Path) -> None:
     with pytest.raises(book.BookError, match="no notebook named 'nothing'"):
         handout.write(tmp_path / "to", "nothing")

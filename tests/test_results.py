@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
@@ -192,7 +193,10 @@ def test_what_is_no_record_is_named(text: str, message: str, tmp_path: Path) -> 
         ({"confidence": [0.9, 0.6, 0.3]}, "wanted 2 values of confidence"),
         ({"subject": [4]}, "wanted 2 values of subject"),
         ({"predicted": [0, 2]}, "predicted holds what is none of 2 classes"),
-        ({"label": [0, [1]]}, "label holds what is none of 2 classes"),
+        ({"label": [0, [1]]}, r"label holds \[1\], which is no number"),
+        ({"predicted": [0, True]}, "predicted holds True"),
+        ({"subject": [4, None]}, "subject holds None"),
+        ({"confidence": [0.9, "x"]}, "confidence holds 'x'"),
         ({"predicted": [0, 1]}, "2 of 2 are right, which is not the accuracy it states"),
     ],
 )
@@ -203,6 +207,40 @@ def test_predictions_that_cannot_be_judged_again_are_named(
     path = results.write(whole | {"predictions": whole["predictions"] | changed}, tmp_path)
     with pytest.raises(results.RecordError, match=f"{path.name}: a record whose predictions are damaged: {message}"):
         results.load_all(tmp_path)
+
+
+def test_what_python_alone_takes_for_a_number_is_none(tmp_path: Path) -> None:
+    path = results.write(record(), tmp_path)
+    path.write_text(path.read_text().replace('"seconds": ', '"seconds": NaN, "slower": '), encoding="utf-8")
+    with pytest.raises(results.RecordError, match=f"{path.name}: cannot be read as a record: NaN is no number"):
+        results.read(path)
+
+
+def test_a_recipe_without_a_name_is_named(tmp_path: Path) -> None:
+    path = results.write(record(), tmp_path)
+    for other in ("", '"name": 3, '):
+        text = re.sub(r'"name": "\w+", ', other, path.read_text(), count=1)
+        (tmp_path / "r.json").write_text(text, encoding="utf-8")
+        with pytest.raises(results.RecordError, match=r"r\.json: a record whose recipe has no name"):
+            results.read(tmp_path / "r.json")
+
+
+def test_a_text_is_replaced_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = tmp_path / "README.md"
+    results.replace_text(page, "before")
+
+    def full(self: Path, text: str, **_: object) -> None:
+        with self.open("w") as file:
+            file.write(text[:3])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OSError, match=r"README\.md: cannot be written \(No space left on device\), and is left as it"):
+        results.replace_text(page, "another")
+    assert [p.read_text() for p in tmp_path.iterdir()] == ["before"]
+    monkeypatch.undo()
+    results.replace_text(page, "another")
+    assert [p.read_text() for p in tmp_path.iterdir()] == ["another"]
 
 
 def test_a_test_of_nothing_is_no_test(tmp_path: Path) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ import pytest
 from click.testing import CliRunner
 from conftest import denormals_count
 
-from fer_repro import results, sweep
+from fer_repro import data, results, sweep, training
 from fer_repro.sweep import PlanError, Run, read_plan
 
 PLANS = Path(__file__).parent.parent / "plans"
@@ -92,7 +94,8 @@ def test_a_plan_expands_to_folds_models_and_seeds(tmp_path: Path) -> None:
             for line, said in (
                 ("seeds = 3", "seeds: wanted a list of numbers, got 3"),
                 ('seeds = ["a"]', "seeds: wanted a list of numbers"),
-                ("seeds = [0]\nfolds = [12]", "12: wanted seeds of at least 0, and folds of 0 to 9"),
+                ("seeds = [0]\nfolds = [12]", "12: wanted seeds of 0 to 4294967295, and folds of 0 to 9"),
+                ("seeds = [4294967296]", "4294967296: wanted seeds of 0 to 4294967295"),
                 ('seeds = [0]\nprotocol = "bogus"', "unknown protocol 'bogus'"),
                 ("seeds = [0]\nchanges = { speed = 1 }", "the recipe has no speed"),
                 ("seeds = [0]\noptions = { size = 64 }", "size cannot be chosen here"),
@@ -102,10 +105,15 @@ def test_a_plan_expands_to_folds_models_and_seeds(tmp_path: Path) -> None:
                 ("seeds = [0]\noptions = { hidden = 'many' }", "(?s)block 1: .*hidden"),
                 ("seeds = [0]\nchanges = { learning_rate = -1 }", "learning_rate: wanted more than 0, got -1.0"),
                 ("seeds = [0]\nchanges = { flip = 7 }", "flip: wanted a share from 0 to 1, got 7.0"),
-                ("seeds = [0]\nchanges = { median_kernel = 4 }", "median_kernel: wanted an odd number, got 4"),
+                (
+                    "seeds = [0]\nchanges = { median_kernel = 4 }",
+                    "median_kernel: wanted an odd number of 1 to 255, got 4",
+                ),
+                ("seeds = [0]\nchanges = { median_kernel = 1001 }", "of 1 to 255, got 1001"),
                 ("seeds = [0]\nchanges = { rotate = -4 }", "rotate: wanted 0 or more, got -4.0"),
                 ("seeds = [0]\nchanges = { rotate = 200 }", "to rotate by at most 180, got 48, 200"),
-                ("seeds = [0]\nchanges = { size = 0 }", "wanted a size of at least 8"),
+                ("seeds = [0]\nchanges = { size = 0 }", "wanted a size of 8 to 4096"),
+                ("seeds = [0]\nchanges = { size = 100000 }", "wanted a size of 8 to 4096"),
                 ("seeds = [0]\noptions = { num_features = 0 }", "num_features: wanted a whole number of at least 1"),
                 ("seeds = [0]\noptions = { num_layers = -1 }", "num_layers: wanted a whole number of at least 1"),
                 ('seeds = [0]\nprotocol = "frames"\nfolds = [1]', "only the protocol 'subjects' has folds"),
@@ -195,6 +203,61 @@ def test_a_run_another_process_is_at_is_left_to_it(tmp_path: Path) -> None:
     with FileLock(folder / "lock"):
         (outcome,) = sweep.sweep([run], tmp_path, device="cpu", threads=1, echo=lambda line: None)
     assert outcome.state == "busy" and not run.path(tmp_path).exists()
+
+
+def test_the_command_fails_while_a_run_has_no_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from filelock import FileLock
+
+    from fer_repro.cli import main
+
+    monkeypatch.setattr(sweep, "read_plan", lambda path: [tiny(), tiny("cnn-lstm")])
+    folder = tiny().job().folder(tmp_path)
+    folder.mkdir(parents=True)
+    command = ["sweep", "plan", "--results", str(tmp_path), "--device", "cpu", "--threads", "1"]
+    with FileLock(folder / "lock"):
+        first = CliRunner().invoke(main, command)
+    assert first.exit_code == 1 and "1 of 2 runs are with another process" in first.stderr
+    assert CliRunner().invoke(main, command).exit_code == 0
+    assert "2 done, 0 to do" in CliRunner().invoke(main, command).output
+
+
+@pytest.mark.parametrize(
+    "make", [Path.touch, Path.mkdir, lambda p: p.write_text("{}")], ids=["empty", "folder", "other"]
+)
+def test_what_is_no_record_does_not_count_as_done(make: Callable[[Path], object], tmp_path: Path) -> None:
+    path = tiny().path(tmp_path)
+    path.parent.mkdir(parents=True)
+    make(path)
+    with pytest.raises(results.RecordError, match=path.name):
+        sweep.sweep([tiny()], tmp_path, echo=lambda line: None)
+
+
+def test_what_every_run_would_fail_by_is_said_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = [replace(tiny(), dataset="fer2013", seed=seed) for seed in range(2)]
+    with pytest.raises(data.DataError, match="nowhere: there is no such file or folder; wanted the place of fer2013"):
+        sweep.sweep(runs, tmp_path, tmp_path / "nowhere", echo=lambda line: None)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(training.TrainingError, match="torch finds no GPU"):
+        sweep.sweep([tiny()], tmp_path, device="cuda", echo=lambda line: None)
+    assert not list(tmp_path.rglob("failure.txt"))
+
+
+@pytest.mark.slow
+def test_a_terminated_sweep_leaves_no_process_behind(tmp_path: Path) -> None:
+    plan = tmp_path / "plan.toml"
+    plan.write_text('[[runs]]\ndatasets = ["synthetic"]\nrecipe = "quick"\nmodels = ["proposed"]\nseeds = [0, 1, 2]\n')
+    command = [sys.executable, "-m", "fer_repro.cli", "sweep", str(plan), "--jobs", "2", "--results", str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        while len(list(tmp_path.rglob("lock"))) < 2:  # until two runs have begun
+            assert process.poll() is None
+            time.sleep(0.05)
+        workers = psutil.Process(process.pid).children(recursive=True)
+        assert len(workers) >= 2
+        process.terminate()
+        said = process.communicate(timeout=60)[1]
+    assert process.returncode == 1 and "Traceback" not in said
+    psutil.wait_procs(workers, timeout=30)
+    assert not any(worker.is_running() for worker in workers)
 
 
 def test_a_run_takes_its_share_of_the_cores(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import zipfile
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -470,7 +471,22 @@ def test_a_checkpoint_of_other_code_is_not_taken_up_and_that_is_said(
     monkeypatch.setattr(training.Trainer, "_step", lambda self, *a: (taken.append(1), step(self, *a))[1])
     run(tmp_path)
     assert len(taken) == 8
-    assert "last.pt is of other code, data or settings; this run begins anew" in capsys.readouterr().err
+    assert "last.pt is of other code, data or settings, and is kept as last-" in capsys.readouterr().err
+
+
+def test_settings_tried_in_between_cost_no_epoch(
+    undisturbed: results.Record, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = interrupted(tmp_path, monkeypatch)
+    begun = len(resumed(path).curves)
+    assert begun > 0
+    interrupted(tmp_path, monkeypatch, recipe=replace(TINY, learning_rate=1e-3))
+    (kept,) = path.parent.glob("last-*.pt")
+    assert f"is kept as {kept.name}" in capsys.readouterr().err
+    assert len(resumed(path).curves) == begun  # and now the other's is aside
+    assert course(run(tmp_path)) == course(undisturbed)
+    (other,) = path.parent.glob("last*.pt")
+    assert other != kept and other.name.startswith("last-")
 
 
 def test_every_module_that_a_network_or_a_step_is_made_of_counts_as_the_method() -> None:
@@ -510,6 +526,26 @@ def test_a_checkpoint_of_something_foreign_only_means_to_begin_anew(
     torch.save(content, path)
     assert not resumed(path).curves
     assert "this run begins anew" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda s: s.pop("fold"), "without fold"),
+        (lambda s: s["recipe"].update(unheard_of=1), "unheard_of"),
+        (lambda s: next(iter(s["model_state"].values())).fill_(np.nan), "is not finite"),
+    ],
+)
+def test_a_network_that_is_not_whole_or_of_another_version_is_refused(
+    spoil: Callable[[dict[str, Any]], object], message: str, tmp_path: Path
+) -> None:
+    run(tmp_path)
+    (path,) = tmp_path.rglob("best.pt")
+    state = training.load_checked(path)
+    spoil(state)
+    torch.save(state, path)
+    with pytest.raises(TrainingError, match=f"best.pt: not a checkpoint of fer-repro, or damaged: .*{message}"):
+        training.load_model(path)
 
 
 def test_a_finished_network_with_a_flipped_bit_is_refused(tmp_path: Path) -> None:
@@ -785,7 +821,7 @@ def test_processes_with_a_disk_each_resume_together(tmp_path: Path) -> None:
     [
         ({"epochs": 1}, "epochs: wanted at least 2, one before and one after LDA is fitted, got 1"),
         ({"limit": 1}, "limit: wanted at least 2 training images, got 1"),
-        ({"seed": -1}, "seed: wanted a number of at least 0, got -1"),
+        ({"seed": -1}, "seed: wanted a number of 0 to 4294967295, got -1"),
         ({"model": "resnet"}, "no network is named 'resnet'"),
         ({"options": {"depth": 3}}, "unknown option"),
     ],

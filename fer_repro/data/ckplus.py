@@ -102,7 +102,7 @@ def load(
         if reading.faults:
             where, what = reading.faults[0]
             more = f" {len(reading.faults) - 1} more have faults." if len(reading.faults) > 1 else ""
-            raise DataError(f"{where}: {what}.{more} `fer-repro data check {path}` lists all faults.")
+            raise DataError(f"{where}: {what}.{more} `fer-repro data check {path}` shows the faults.")
         if reading.uncut:
             log.warning("CK+: no face found in %d sequences; their frames' centre was taken", reading.uncut)
         return {"images": reading.images}

@@ -96,7 +96,7 @@ def load(path: Path, cached: bool = True) -> FaceDataset:
         if reading.faults:
             where, what = reading.faults[0]
             more = f" {len(reading.faults) - 1} more have faults." if len(reading.faults) > 1 else ""
-            raise DataError(f"{where}: {what}.{more} `fer-repro data check {path}` lists all faults.")
+            raise DataError(f"{where}: {what}.{more} `fer-repro data check {path}` shows the faults.")
         return {"images": reading.images, "labels": reading.labels, "split": reading.split}
 
     if not cached:
@@ -603,7 +603,7 @@ def _parse_lines(block: bytes, columns: list[str]) -> Rows:
             continue
         try:
             good.append((*_parse_line(line, columns), i))
-        except DataError as fault:
+        except ValueError as fault:  # a DataError, or a number of more digits than Python reads
             faults.append((i, str(fault)))
     pixels = np.array([g[0] for g in good], np.uint8).reshape(-1, PIXELS)
     label, usage, line_number = (np.array([g[k] for g in good], np.int64) for k in (1, 2, 3))
