@@ -182,3 +182,9 @@ def test_shapes_that_do_not_fit_are_named(query, keys, values, message):
 def test_an_unknown_query_is_named():
     with pytest.raises(ValueError, match=r"wanted one of .*\(Q8\), got 'first'"):
         PointMultiplicationAttention(D, "first")
+
+
+def test_a_learned_query_starts_about_as_long_as_one() -> None:
+    torch.manual_seed(0)
+    learned = PointMultiplicationAttention(256, "learned").learned
+    assert learned is not None and 0.8 < float(learned.detach().norm()) < 1.2

@@ -232,3 +232,29 @@ def test_real_votes(real_data):
     assert round(test.pair, 3) == 0.672
     assert round(test.majority, 3) == 0.786
     assert test.pair < test.others < test.majority
+
+
+def test_two_votes_are_enough_and_one_is_not(tmp_path):
+    path = tmp_path / "fer2013new.csv"
+    rows = ["1,1,0,0,0,0,0", "2,0,0,0,0,0,0", "1,0,0,0,0,0,0"]
+    path.write_text("Usage," + ",".join(audit.VOTED) + "\n" + "".join(f"Training,{r}\n" for r in rows))
+    assert audit.human_agreement(path)["train"] == audit.Agreement(2, 0.5, 0.75, 0.5)
+
+
+def test_a_report_with_unread_images_is_not_complete_whatever_it_counts(tiny_fer):
+    r = audit.report(replace(tiny_fer, name="synthetic"))
+    assert r.complete
+    assert not replace(r, undecodable=[("a.jpg", "cannot be decoded")]).complete
+
+
+def test_a_size_is_said_as_width_by_height():
+    ds = FaceDataset(np.zeros((2, 4, 6), np.uint8), np.array([0, 1]), ("a", "b"), np.array(["train", "train"]))
+    assert audit.report(ds).size == (6, 4) and "6×4 pixels" in str(audit.report(ds))
+
+
+def test_a_missing_frame_does_not_change_what_is_official():
+    sequence = np.repeat(np.arange(20), 3)[:-1]
+    images, split = np.zeros((59, 4, 4), np.uint8), np.full(59, "train")
+    ds = FaceDataset(images, sequence % 7, data.CK_CLASSES, split, sequence // 2, name="ckplus", sequence=sequence)
+    r = audit.report(ds)
+    assert r.official["train"]["anger"] == 3 * 45

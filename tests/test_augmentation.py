@@ -184,3 +184,22 @@ def test_without_a_generator_torchs_own_is_used() -> None:
 def test_bad_input(x: torch.Tensor, options: dict[str, float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         augment(x, **options)  # type: ignore[arg-type]
+
+
+def test_brightness_and_contrast_are_drawn_apart() -> None:
+    x = torch.randn(400, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    y = augment(x, torch.Generator().manual_seed(3), **OFF | {"brightness": 0.3}, contrast=0.5).flatten(1)
+    x = x.flatten(1)
+    gain = (y[:, 0] - y[:, 1]) / (x[:, 0] - x[:, 1])
+    assert abs(np.corrcoef(gain, y[:, 0] - gain * x[:, 0])[0, 1]) < 0.2
+
+
+def test_shifts_fill_the_square_of_both_directions() -> None:
+    x = torch.zeros(300, 1, 41, 41)
+    x[:, :, 19:22, 19:22] = 1
+    y = augment(x, torch.Generator().manual_seed(3), **OFF, shift=0.2).clamp_min(0)
+    places = torch.arange(41) - 20.0
+    rows, columns = ((y.sum(axes) * places).sum(1) / y.sum((1, 2, 3)) for axes in ((1, 3), (1, 2)))
+    for moved in (rows, columns):
+        assert 7.5 < moved.abs().max() < 8.5 and moved.min() < -7 and moved.max() > 7
+    assert abs(np.corrcoef(rows, columns)[0, 1]) < 0.2

@@ -201,3 +201,9 @@ def test_a_penalty_that_is_none_is_refused_before_training(C: object) -> None:
 def test_an_option_of_the_proposed_network_is_none_of_a_baselines(name: str) -> None:
     with pytest.raises(ValueError, match=f"{name}: unknown option, or a value of the wrong kind: .*query"):
         build(name, 7, 48, query="last")
+
+
+@pytest.mark.parametrize("name", RECURRENT)
+def test_the_baselines_poolings_are_where_they_are_wanted(name: str) -> None:
+    blocks = build(name, 7, 48, pool_after=(2, 3, 4)).cnn.blocks
+    assert [k for k, b in enumerate(blocks, 1) if isinstance(b.pool, nn.MaxPool2d)] == [2, 3, 4]

@@ -203,3 +203,10 @@ def test_the_chapter_measures_rays_and_classes_apart():
     assert pictures.nearest_mean(x, y).tolist() == [1, 1, 1]
     mixed = torch.cat([x, -3 * x[:200]])  # of the first class, half of the faces now lie elsewhere
     assert pictures.nearest_mean(mixed, torch.cat([y, torch.zeros(200, dtype=torch.long)]))[0] < 0.6
+
+
+def test_centers_are_held_fixed_even_where_they_could_learn() -> None:
+    x, y = torch.randn(6, 3, requires_grad=True), torch.arange(6) % 2
+    centers = torch.randn(2, 3, requires_grad=True)
+    center_distance(x, y, centers).backward()
+    assert x.grad is not None and centers.grad is None

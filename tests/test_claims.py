@@ -956,3 +956,78 @@ def test_ours_stands_beside_the_papers_where_the_runs_are():
         redrawn.comparison("specificity")
     with pytest.raises(ValueError, match="for 3 classes"):
         pictures.confusion(np.eye(2), ["a", "b", "c"])
+
+
+def test_a_subject_in_validation_and_test_stops_a_record():
+    bad = copy.deepcopy(_ck()[0])
+    bad["split"]["subjects"]["val"].append(bad["split"]["subjects"]["test"][0])
+    assert claims.ineligible(bad) == "1 subjects on both sides"
+
+
+@pytest.mark.parametrize("part", ["train", "val"])
+@pytest.mark.parametrize("more", [-1, 1])
+def test_another_number_of_images_than_fer2013s_stops_a_record(part, more):
+    (record,) = _fer(seeds=1)
+    record["split"][part] += more
+    assert claims.ineligible(record) == f"{record['split'][part]} {part} images: FER2013 has {claims.FER_IMAGES[part]}"
+
+
+def test_runs_in_float32_kept_for_comparison_reach_no_verdict():
+    (record,) = _fer(seeds=1)
+    assert claims.ineligible(record | {"path": "fer2013/native48/proposed/official-seed0.json"}) is None
+    apart = record | {"path": "benchmarks/float32/fer2013/native48/proposed/official-seed0.json"}
+    assert claims.ineligible(apart) == "made in float32 to be compared with others"
+
+
+def test_the_margin_of_a_partial_verdict_is_measured_from_our_mean():
+    assert claims.judge(95.0, 92.0, 89.0, 93.0, 1.0) == "partial"
+    assert claims.judge(95.0, 89.9, 89.8, 94.0, 1.0) == "not reproduced"
+
+
+def test_a_seed_on_other_test_images_is_left_out():
+    y, other = _truth(), _truth(seed=5)
+    records = [_record(t, _predictions(t, 0.9, k), seed=k) for k, t in enumerate((y, other, y))]
+    assert claims.collect(records)["FER", "native48", "proposed"].seeds == (0, 2)
+
+
+def test_a_difference_has_to_pass_both_tests_on_fer2013():
+    """Seeds far apart: McNemar's test, which knows the images alone, is sure, and the bootstrap over seeds is not."""
+    y = _truth()
+    records = [_record(y, _predictions(y, a, k), seed=k) for k, a in enumerate((0.64, 0.70, 0.85))]
+    records += [_record(y, _predictions(y, 0.6, 10 + k), "cnn-lstm", k) for k in range(3)]
+    e = claims.Evaluation(records)
+    a, b = (e.runs["FER", "native48", m] for m in ("cnn-lstm", "proposed"))
+    assert metrics.mcnemar_over_seeds(y, a.predictions, b.predictions) < 0.01
+    assert e.difference("FER", "native48", "cnn-lstm", "proposed", "accuracy").p > 0.05
+    alike = claims.Evaluation([r for m, k in (("cnn-lstm", 0.66), ("proposed", 0.67)) for r in _fer(m, k)])
+    a, b = (alike.runs["FER", "native48", m] for m in ("cnn-lstm", "proposed"))
+    p = alike.difference("FER", "native48", "cnn-lstm", "proposed", "accuracy").p
+    assert p >= metrics.mcnemar_over_seeds(y, a.predictions, b.predictions)
+
+
+def test_a_relative_statements_interval_is_relative_too():
+    e = claims.Evaluation(_all_fer())
+    row = claims.ledger(e, []).set_index("claim").loc["C-PCT-FER-accuracy-cnn-lstm"]
+    found = e.comparisons("FER", claims.percent_pairs("FER"), paper.METRICS)
+    points = found[(found["baseline"] == "cnn-lstm") & (found["metric"] == "accuracy")].iloc[0]
+    whole = e.value("FER", points["recipe"], "cnn-lstm", "accuracy")[0] / 100
+    for mine, theirs in (("ours", "difference"), ("low", "low"), ("high", "high")):
+        assert row[mine] == pytest.approx(points[theirs] / whole)
+
+
+@pytest.mark.parametrize(("own", "theirs", "held"), [(8, 20, True), (20, 8, False)])
+def test_fewer_epochs_than_every_baseline_are_fewer(own, theirs, held):
+    records = _all_fer(proposed=0.75)
+    for r in records:
+        r["best_epoch"] = own + r["seed"] if r["model"] == "proposed" else theirs + 2 * r["seed"]
+    assert ("epochs to the best" in _verdicts(records).loc["C-IMB", "reason"]) == held
+
+
+def test_accuracy_without_twins_is_that_of_the_other_images():
+    records = _fer(accuracy=0.6)
+    for r in records:
+        r["predictions"]["duplicate"] = list(range(1000))
+    right = [np.equal(r["predictions"]["label"], r["predictions"]["predicted"])[1000:].mean() for r in records]
+    said = claims.Evaluation(records).worded_without_twins("FER", "native48", "proposed")
+    value, low, high = (float(v) for v in said.replace("(", "").replace(")", "").replace("to ", "").split())
+    assert value == pytest.approx(100 * np.mean(right), abs=0.06) and low < value < high

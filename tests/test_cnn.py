@@ -368,3 +368,13 @@ def test_the_fast_depthwise_gradient_is_exact_before_rounding():
     got = torch.autograd.grad(cnn._Depthwise.apply(x, w, (2, 2)), leaves, g)
     for a, b in zip(got, wanted, strict=True):
         torch.testing.assert_close(a, b)
+
+
+def test_norm_after_relu_stands_before_the_pooling_and_leaves_the_bias() -> None:
+    torch.manual_seed(0)
+    block = ConvolutionBlock(3, Convolution(3, 8), pool=True, norm="after")
+    assert block.convolution.bias is not None
+    with torch.no_grad():
+        block.norm.weight.uniform_(-2, 2)
+    x = torch.randn(4, 3, 10, 10)
+    torch.testing.assert_close(block(x), block.pool(block.norm(torch.relu(block.convolution(x)))))

@@ -126,3 +126,9 @@ def test_dropout_stands_before_the_fully_connected_layer_and_only_in_training() 
 def test_unknown_connections_are_refused() -> None:
     with pytest.raises(ValueError, match=r"connections: wanted one of \('dense', 'sum'\), got 'skip'"):
         DenseBlock(3, connections="skip")
+
+
+def test_the_layer_before_the_softmax_ends_with_relu() -> None:
+    torch.manual_seed(0)
+    out = FullyConnected(20, 8)(torch.randn(32, 20))
+    assert (out >= 0).all() and (out == 0).any()

@@ -284,3 +284,27 @@ def test_every_picture_can_be_drawn_in_both_themes():
     ]
     for k, draw in enumerate(draws):
         assert "themed-figure" in figures.figure(draw, f"fig-{k}", "caption", "alt").myst
+
+
+def test_copies_are_not_near_copies_as_well(tiny_fer):
+    found = hazards.neighbourhood(hazards.plant(tiny_fer, 0.5))
+    assert (found["copies"], found["near_copies"]) == (7, 0)
+
+
+def test_people_of_two_splits_are_drawn_each_on_their_own():
+    """Two splits with the very same result: their difference is none, and how far it scatters is not none."""
+
+    def run(protocol, seed, fold=None):
+        r = _record(dataset="ckplus", protocol=protocol, seed=seed, fold=fold)
+        who = np.repeat(np.arange(20), 2)
+        r["predictions"] = {"label": [0] * 40, "predicted": [0] * 30 + [1] * 10, "subject": who.tolist()}
+        return r
+
+    apart = [run("subjects", seed, fold) for seed in range(3) for fold in range(10)]
+    (row,) = hazards.leak_of_methods([*apart, *(run("frames", seed) for seed in range(3))]).itertuples()
+    assert row.difference == 0 and row.low < -0.1 < 0.1 < row.high
+
+
+def test_images_of_no_sequence_have_no_companions(films):
+    lost = replace(splits.protocol(films, "frames", seed=1), sequence=np.full(len(films), -1))
+    assert hazards.companions(lost)["sequence"] == 0

@@ -317,3 +317,28 @@ def test_transform_wants_fit_first_and_the_same_width() -> None:
         LinearDiscriminantProjection().transform(x)
     with pytest.raises(ValueError, match=r"wanted features \(N, 5\), got \(3, 4\)"):
         LinearDiscriminantProjection().fit(x, y).transform(np.zeros((3, 4)))
+
+
+def test_shrinkage_is_a_share_of_the_scatter_and_knows_no_unit() -> None:
+    x, y = sample()
+    one, other = (LinearDiscriminantProjection(shrinkage=0.1).fit(k * x, y) for k in (1, 1000))
+    np.testing.assert_allclose(other.eigenvalues_, one.eigenvalues_, rtol=1e-8)
+    assert (one.eigenvalues_ < LinearDiscriminantProjection(shrinkage=0.0).fit(x, y).eigenvalues_).all()
+
+
+def test_a_layer_fitted_anew_forgets_the_directions_of_before() -> None:
+    x = torch.randn(60, 2, 5)
+    layer = ProjectionLayer(2, 5, 3)
+    layer.fit(x, torch.arange(60) % 4)
+    layer.fit(x, torch.arange(60) % 3)
+    assert not layer(x)[..., 2].any() and not layer.eigenvalues[:, 2].any()
+
+
+@pytest.mark.parametrize("within", ["sum", "priors"])
+def test_the_layer_takes_the_reading_of_equation_12_that_it_is_given(within: str) -> None:
+    x, y = sample((200, 6, 60, 15))
+    x[y == 1] *= 4  # a small class with a spread of its own: there the readings differ
+    layer = ProjectionLayer(1, 5, 3, within=within)
+    layer.fit(torch.from_numpy(x).float()[:, None], torch.from_numpy(y))
+    slow = LinearDiscriminantProjection(within=within).fit_transform(x, y)
+    np.testing.assert_allclose(layer(torch.from_numpy(x).float()[:, None])[:, 0].numpy(), slow / slow.std(0), atol=1e-3)

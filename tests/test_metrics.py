@@ -396,3 +396,44 @@ def test_rank_agreement():
     for bad in (([1], [1]), ([1, 2], [1, 2, 3])):
         with pytest.raises(ValueError, match="two or more"):
             metrics.rank_agreement(*bad)
+
+
+def test_the_two_sided_p_value_counts_the_nearer_side_twice_and_one_more():
+    x = np.array([-1.0] * 3 + [1.0] * 96)
+    assert metrics.two_sided(x) == metrics.two_sided(-x) == pytest.approx(2 * (3 + 1) / (99 + 1))
+    assert metrics.two_sided(np.ones(99)) == pytest.approx(0.02)  # never 0
+    assert metrics.two_sided(np.zeros(99)) == 1
+
+
+def test_the_seeds_of_two_methods_are_moved_apart():
+    """Variances add: did both move alike, runs that scatter would seem to differ by a sure amount."""
+    drawn = np.tile([0.58, 0.60, 0.61], (20_000, 1))
+    alone = metrics.drawn_difference(0 * drawn, drawn).std()
+    assert metrics.drawn_difference(drawn, drawn).std() == pytest.approx(np.sqrt(2) * alone, rel=0.05)
+
+
+def test_methods_with_unequal_numbers_of_runs_are_compared():
+    y, a = _faces(n=800)
+    b = np.where(np.random.default_rng(7).random(800) < 0.3, y, a)
+    for one, other, sign in (([a, a, a], [b, b], 1), ([b, b], [a, a, a], -1)):
+        found = metrics.paired_differences(y, one, other, 7)["accuracy"]
+        assert found.estimate == pytest.approx(sign * ((b == y).mean() - (a == y).mean()))
+        assert (found.low + found.high) / 2 == pytest.approx(found.estimate, abs=0.01)
+        assert found.high - found.low < 0.1
+
+
+def test_less_confidence_is_a_narrower_interval():
+    y, p = _faces()
+    wide, narrow = (metrics.intervals(y, p, 7, confidence=c)["accuracy"] for c in (0.95, 0.5))
+    ratio = (narrow[1] - narrow[0]) / (wide[1] - wide[0])
+    assert ratio == pytest.approx(0.6745 / 1.96, rel=0.15)  # of the normal distribution
+
+
+def test_a_p_value_over_seeds_is_at_most_one():
+    y, a = _faces()
+    assert metrics.mcnemar_over_seeds(y, [a, a], [a, a]) == 1.0
+
+
+def test_a_vote_without_persons_names_none():
+    y, p = _faces(n=30)
+    assert (metrics.sequence_vote(y, p, np.arange(30)).subject == -1).all()

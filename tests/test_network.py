@@ -307,3 +307,26 @@ def test_the_names_are_those_of_the_papers_tables() -> None:
         *("cnn-lstm", "dscnn-lstm", "cnn-bilstm", "acnn-lstm", "cnn-svm"),
     ) == NAMES
     assert network.NAMES is NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_dropout_is_what_the_recipe_says_before_every_last_layer(name: str) -> None:
+    shares = [m.p for m in build(name, 7, 48, dropout=0.37).modules() if isinstance(m, nn.Dropout)]
+    assert shares == [0.37] * (2 if name in PROPOSED else 1)  # the warm-up head's, too
+
+
+@pytest.mark.parametrize("options", [o for o in OPTIONS if o != {"fast": False}], ids=str)
+@torch.no_grad()
+def test_every_reading_of_an_open_question_is_another_network(options) -> None:
+    """By one seed: an option that is named in a record and does nothing would tell of runs that never were."""
+    options = dict(options)
+    size = options.pop("size", 48)
+    labels = torch.arange(56) % 7
+    labels[28:] = 0  # unequal classes: else priors weigh all alike
+    x, said = images(56, size), []
+    for given in ({"hidden": 8}, {"hidden": 8} | options):  # narrow, so that features have a spread within classes
+        torch.manual_seed(0)
+        model = build("proposed", 7, size, **given).eval()
+        model.fit_stage(model(x)[1]["attended"], labels)
+        said.append(model(x)[0])
+    assert (said[0] - said[1]).abs().max() > 1e-4

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import copy
 import importlib
 import inspect
 import json
@@ -298,3 +299,32 @@ def test_every_method_and_data_set_has_a_name_for_tables():
     assert set(paper.METHOD_NAMES) == set(network.NAMES)
     assert set(paper.DATA_NAMES) == set(paper.DATASETS.values())
     assert len(set(paper.METHOD_NAMES.values())) == len(network.NAMES)
+
+
+def test_what_rounding_can_hide_is_no_excess_of_f1():
+    """(P + R) / 2 may be 0.005 above what is printed, and F1 0.005 below: 0.01 in all."""
+    row = {"accuracy": 90.0, "precision": 90.0, "recall": 90.0}
+    for f1, raised in ((90.005, False), (90.01, False), (90.02, True)):
+        tables = {"FER": {"proposed": row | {"f1": f1}}}
+        found = consistency.f1_bound(replace(_consistent(), tables=tables))
+        assert found["raised"].tolist() == [raised], f1
+
+
+def test_recognised_is_what_eq_13_would_turn_into_the_accuracy_printed():
+    for row in consistency.one_against_rest().itertuples():
+        assert 100 * metrics.one_against_rest_accuracy(row.recognised / 100, 7) == pytest.approx(row.accuracy)
+
+
+@pytest.mark.parametrize("n", [98, 327])
+def test_a_table_of_one_error_raises_nothing_and_one_a_hundredth_off_does(n):
+    def article(recall, precision):
+        tables = copy.deepcopy(_consistent().tables)
+        tables["CK"]["proposed"] = {"accuracy": round(100 * (n - 1) / n, 2), "recall": recall, "precision": precision}
+        return replace(_consistent(), tables=tables, test_sizes={"FER": 3589, "CK": n})
+
+    recall, precision = (round(100 * (1 - 1 / (7 * k)), 2) for k in (5, 6))
+    found = consistency.one_error(article(recall, precision), classes=(7,))
+    assert found["nearest"].tolist() == pytest.approx([recall, precision], abs=0.005)
+    assert len(found) == 2 and not found["raised"].any()
+    assert consistency.one_error(article(recall + 0.01, precision - 0.01), classes=(7,))["raised"].all()
+    assert consistency.one_error(article(50.0, 50.0), classes=(7,))["raised"].all()  # a class alone, not its share

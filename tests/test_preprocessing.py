@@ -478,3 +478,36 @@ def test_radial_power_finds_a_wave_where_it_is() -> None:
         cycles, power = measures.radial_power(np.stack([wave, wave.T, 3 * wave]))
         assert cycles[power.argmax()] == 10
         assert power[8:13].sum() > 0.99
+
+
+@pytest.mark.parametrize("eps", [1e-8, 0.5, 500.0])
+def test_the_smallest_divisor_on_the_device_is_numpys(eps: float) -> None:
+    x = np.random.default_rng(0).integers(100, 103, (3, 8, 8), dtype=np.uint8)
+    ours = pre.normalize_batch(torch.from_numpy(x)[:, None], eps=eps)[:, 0]
+    np.testing.assert_allclose(ours.numpy(), pre.global_contrast_normalize(x, eps=eps), atol=1e-5)
+
+
+def test_cropping_takes_the_targets_aspect_ratio() -> None:
+    image = np.zeros((8, 8), np.uint8)
+    image[2:6] = 9
+    assert (pre.resize(image, (4, 8), fit="crop") == 9).all()
+    assert (pre.resize(image.T, (8, 4), fit="crop") == 9).all()
+
+
+def test_what_is_enlarged_one_way_and_reduced_the_other_is_interpolated() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (8, 8), dtype=np.uint8)
+    for size in ((4, 16), (16, 4)):
+        np.testing.assert_array_equal(pre.resize(image, size), pre.resize(image, size, interpolation="linear"))
+
+
+def test_prepared_bytes_are_filtered_with_the_kernel_asked_for() -> None:
+    x = np.random.default_rng(0).integers(0, 256, (2, 10, 10), dtype=np.uint8)
+    for kernel in (1, 3, 5):
+        np.testing.assert_array_equal(pre.prepare_uint8(x, 16, kernel), pre.median_filter(pre.resize(x, 16), kernel))
+
+
+def test_another_interpolation_is_another_file(tmp_path) -> None:
+
+    for method in ("auto", "nearest", "cubic"):
+        result = pre.prepared(faces(), 16, interpolation=method, cache_dir=tmp_path)
+        np.testing.assert_array_equal(result, pre.prepare_uint8(faces().images, 16, interpolation=method))

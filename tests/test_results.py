@@ -396,3 +396,21 @@ def test_the_commit_that_a_record_names_is_in_this_history_or_known_to_be_lost()
     assert {c: named[c] for c in named.keys() - known - lost} == {}
     assert lost <= named.keys() - known  # what is no longer needed goes
     assert all(any(c.startswith(later) for c in known) for later in results.LOST_COMMITS.values())
+
+
+def test_one_prediction_of_many_that_does_not_fit_is_seen(tmp_path):
+    n = 200
+    named = {"label": [0] * n, "predicted": [0] * 101 + [1] * 99, "confidence": [0.5] * n}
+    whole = record(test={"n": n, "accuracy": 0.5}, predictions=named)
+    results.write(whole, tmp_path)
+    with pytest.raises(results.RecordError, match="101 of 200 are right"):
+        results.load_all(tmp_path)
+
+
+def test_a_record_in_another_methods_folder_is_refused(tmp_path):
+    path = results.write(record(), tmp_path)
+    elsewhere = path.parent.with_name("cnn-svm") / path.name
+    elsewhere.parent.mkdir()
+    elsewhere.write_text(path.read_text(encoding="utf-8"), encoding="utf-8")
+    with pytest.raises(results.RecordError, match="wanted the record of that name"):
+        results.load_all(tmp_path)

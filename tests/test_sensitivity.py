@@ -274,3 +274,11 @@ def test_a_chapter_says_which_readings_were_run():
         assert said.count(f"*{reading.words}* ({reading.question})") == 1
     assert "Q5" not in said
     assert "on drawn faces" in said
+
+
+def test_runs_of_two_folds_are_not_paired_with_each_others_defaults():
+    runs = [record(range(100), variant=v) | {"fold": k} for k in (0, 1) for v in (None, "query=last")]
+    for r in runs[2:]:
+        r["predictions"]["label"] = r["predictions"]["label"][::-1]
+    with pytest.raises(ValueError, match="different test images cannot be compared"):
+        sensitivity.compare(runs)

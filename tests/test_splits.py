@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fer_repro import data, results
-from fer_repro.data import CK_CLASSES, DataError, FaceDataset, splits
+from fer_repro.data import CK_CLASSES, DataError, FaceDataset, audit, splits
 
 PEOPLE_TO_FOLDS = [  # of the made-up CK+ below, as scikit-learn 1.7 and 1.9 made them alike
     4, 5, 8, 4, 8, 2, 9, 6, 2, 1, 9, 6, 4, 6, 9, 8, 0, 3, 0, 5,
@@ -189,3 +189,36 @@ def test_real_folds(real_data):
 def test_the_name_of_a_split_is_not_cut_to_fit():
     with pytest.raises(DataError, match="trainval"):
         FaceDataset(np.zeros((2, 4, 4), np.uint8), np.array([0, 1]), ("a", "b"), np.array(["train", "trainval"]))
+
+
+def persons(subject, labels, sequence=None):
+    n = len(subject)
+    more = {} if sequence is None else {"sequence": sequence}
+    images = np.zeros((n, 4, 4), np.uint8)
+    split = np.full(n, "train")
+    return FaceDataset(images, np.asarray(labels), CK_CLASSES, split, np.asarray(subject), name="ckplus", **more)
+
+
+def test_folds_that_put_somebody_on_both_sides_are_refused(monkeypatch):
+    ds = persons(np.repeat(np.arange(12), 10), np.arange(120) % 7, np.arange(120))
+    monkeypatch.setattr(splits, "subject_folds", lambda ds: np.arange(len(ds)) % splits.FOLDS)
+    with pytest.raises(DataError, match="wanted nobody both in"):
+        splits.protocol(ds, "subjects", fold=0)
+
+
+def test_images_of_no_sequence_are_balanced_one_by_one():
+    subject = np.repeat(np.arange(12), 3)
+    labels = (np.tile(np.arange(3), 12) + subject) % 3  # each class once a person, another one first
+    folds = splits.subject_folds(persons(subject, labels))  # 12 of each class: enough for ten folds
+    assert all(len(set(folds[subject == s])) == 1 for s in range(12))
+
+
+def test_too_few_sequences_of_every_class_are_named():
+    ds = persons(np.arange(12), np.arange(12) % 7, np.arange(12))
+    with pytest.raises(DataError, match="wanted 10 sequences or more of some class, got 2 at most"):
+        splits.subject_folds(ds)
+
+
+def test_people_who_are_not_known_are_not_shared(tiny_fer):
+    assert (tiny_fer.subject < 0).all() and splits.shared_subjects(tiny_fer) == {}
+    assert audit.report(tiny_fer).shared_subjects == {}

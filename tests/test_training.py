@@ -1017,3 +1017,55 @@ def test_batches_are_joined_in_order_and_their_number_is_checked() -> None:
     assert training.joined(iter(x.split(4)), 10).dtype == torch.bfloat16
     with pytest.raises(ValueError, match="wanted 11 rows, got 10"):
         training.joined(iter(x.split(4)), 11)
+
+
+def test_the_test_set_is_not_looked_at_before_the_end(undisturbed):
+    other = faces()
+    other.images[other.split == "test"] = 255 - other.images[other.split == "test"]
+    again, before = course(run(faces=other)), course(undisturbed)
+    assert again["data"]["test_fingerprint"] != before["data"]["test_fingerprint"]
+    assert (again["curves"], again["best_epoch"]) == (before["curves"], before["best_epoch"])
+
+
+def test_validation_images_decide_on_the_epoch_and_train_nothing(undisturbed):
+    other = faces()
+    other.images[other.split == "val"] = 255 - other.images[other.split == "val"]
+    again, before = course(run(faces=other))["curves"], course(undisturbed)["curves"]
+    assert [row["val_loss"] for row in again] != [row["val_loss"] for row in before]
+    assert [row["train_loss"] for row in again] == [row["train_loss"] for row in before]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        *({"learning_rate": 1e-3}, {"second_peak": 0.1}, {"weight_decay": 0.5}, {"clip": 0.01}, {"dropout": 0.5}),
+        *({"center_weight": 0.5}, {"center_rate": 0.1}, {"median_kernel": 1}, {"gcn_scale": 2.0}),
+        *({"gcn_lambda": 1000.0}, {"gcn_epsilon": 500.0}, {"rotate": 0.0}, {"flip": 0.0}, {"brightness": 0.0}),
+    ],
+    ids=str,
+)
+def test_every_number_of_a_recipe_reaches_training(changes, undisturbed):
+    assert course(run(changes=changes))["curves"] != course(undisturbed)["curves"]
+
+
+def test_the_best_epoch_is_the_most_accurate_then_that_of_least_loss_then_the_first():
+    trainer = object.__new__(training.Trainer)
+    trainer.model, trainer.best = torch.nn.Linear(1, 1), {"val_accuracy": -1.0, "val_loss": np.inf}
+    kept = []
+    for epoch, (accuracy, loss) in enumerate([(0.5, 1.0), (0.5, 2.0), (0.5, 0.5), (0.5, 0.5), (0.4, 0.1), (0.6, 9.0)]):
+        trainer._keep_best({"epoch": epoch, "val_accuracy": accuracy, "val_loss": loss})
+        kept.append(trainer.best["epoch"])
+    assert kept == [0, 0, 2, 2, 2, 5]
+
+
+def test_what_has_a_twin_in_training_is_left_out_of_the_second_score():
+    ds = faces()
+    where = {part: np.flatnonzero(ds.split == part) for part in ("train", "test")}
+    ds.images[where["test"][:3]] = ds.images[where["train"][:3]]
+    record = run(faces=ds)
+    found = record["predictions"]
+    assert found["duplicate"] == [0, 1, 2]
+    others = [np.array(found[k])[3:] for k in ("label", "predicted")]
+    apart = record["test_without_duplicates"]
+    assert apart["n"] == len(where["test"]) - 3
+    assert apart["accuracy"] == pytest.approx(metrics.scores(*others, 4)["accuracy"], abs=1e-6)
