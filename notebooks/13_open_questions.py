@@ -115,7 +115,8 @@ def by_hand(reading):
     default, other = sensitivity._pairs(reading, quick)[0]
     true, a, b = default["predictions"]["label"], default["predictions"]["predicted"], other["predictions"]["predicted"]
     only = metrics.discordance(true, a, b)
-    people = metrics.accuracy_difference(true, a, b, len(default["classes"]), sensitivity.people(default))
+    groups, classes = sensitivity.people(default), len(default["classes"])
+    people = metrics.accuracy_difference(true, a, b, classes, groups, sensitivity.RESAMPLES)
     return {**only._asdict(), "of": len(true), "difference": (only.only_b - only.only_a) / len(true),
             "p, McNemar": metrics.mcnemar(true, a, b), "p, people drawn anew": people.p}  # fmt: skip
 

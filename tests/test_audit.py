@@ -186,7 +186,9 @@ def test_human_agreement_against_a_slow_loop(tmp_path):
     lines = [",".join(columns)] + [f"{u},x.png,2," + ",".join(map(str, v)) for u, v in zip(usage, votes, strict=True)]
     path = tmp_path / "fer2013new.csv"
     path.write_text("\n".join(lines))
-    for split, rows in audit.human_agreement(path).items():
+    found = audit.human_agreement(path)
+    assert set(found) == {"train", "val", "test"}
+    for split, rows in found.items():
         name = {"train": "Training", "val": "PublicTest", "test": "PrivateTest"}[split]
         counted = votes[(usage == name) & (votes.sum(axis=1) >= 2)]
         assert rows.images == len(counted)

@@ -10,6 +10,7 @@ from sklearn.svm import LinearSVC
 from torch import nn
 
 from fer_repro.baselines import BASELINES, RecurrentBaseline, SupportVectorBaseline, support_vector_machine
+from fer_repro.bilstm import serialise
 from fer_repro.network import build
 
 RECURRENT = ("cnn-lstm", "dscnn-lstm", "cnn-bilstm", "acnn-lstm")
@@ -178,8 +179,13 @@ def test_a_class_that_was_never_seen_is_never_predicted(present: tuple[int, ...]
 
 
 def test_mean_attention_is_one_so_the_scale_stays() -> None:
-    weights = build("acnn-lstm", 7, 48).eval()(images())[1]["weights"]
-    torch.testing.assert_close(weights.flatten(1).sum(1), torch.ones(3))
+    model = build("acnn-lstm", 7, 48).eval()
+    with torch.no_grad():
+        for zeroed in (model.place.weight, model.place.bias):
+            zeroed.zero_()  # all places alike: none is weighed up or down
+    parts = model(images())[1]
+    torch.testing.assert_close(parts["weights"].flatten(1).sum(1), torch.ones(3))
+    torch.testing.assert_close(parts["sequence"], serialise(parts["feature_map"], "rows"))
 
 
 # ---------------------------------------------------------------------------------------------------- bad input

@@ -102,7 +102,9 @@ def test_only_frames_at_random_put_a_film_on_both_sides(films):
 def test_companions_are_those_of_a_loop(films):
     divided = splits.protocol(films, "frames", seed=1)
     train, test = divided.part("train"), divided.part("test")
-    for name, share in hazards.companions(divided).items():
+    found = hazards.companions(divided)
+    assert set(found) == {"sequence", "subject"}
+    for name, share in found.items():
         known = set(getattr(train, name).tolist())
         assert share == pytest.approx(np.mean([i in known for i in getattr(test, name).tolist()]))
 

@@ -213,7 +213,9 @@ def test_asking_before_lda_leaves_the_network_as_it_was():
 
 
 def test_committed_measurements_fit_the_plan():
-    for record in claims.load_mechanisms():
+    committed = claims.load_mechanisms()
+    assert {record["id"] for record in committed} == set(BY_ID)
+    for record in committed:
         m = BY_ID[record["id"]]
         assert record["claim"] == m.claim
         assert record["x"] == list(m.x)

@@ -113,6 +113,7 @@ def test_votes_against_a_loop():
     label = generator.integers(0, 7, 60)[sequence]
     predicted, confidence = generator.integers(0, 4, 180), generator.random(180)
     votes = metrics.sequence_vote(label, predicted, sequence, confidence, subjects=sequence // 3)
+    assert sorted(votes.sequence) == list(range(60))
     for i, s in enumerate(votes.sequence):
         frames = np.flatnonzero(sequence == s)
         count = {c: (sum(predicted[frames] == c), confidence[frames][predicted[frames] == c].sum()) for c in range(7)}

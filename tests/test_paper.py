@@ -90,6 +90,7 @@ def test_ids_are_unique_and_cross_references_exist():
 
 @pytest.mark.parametrize("equation", paper.EQUATIONS, ids=lambda e: e.id)
 def test_every_equation_has_code_that_names_it(equation):
+    assert equation.code
     for name in equation.code:
         found, module = _resolve(name)
         assert callable(found)
@@ -112,6 +113,7 @@ def _equations_named(source):
 
 @pytest.mark.parametrize("question", paper.QUESTIONS, ids=lambda q: q.id)
 def test_every_open_question_has_a_named_option_with_a_default(question):
+    assert question.options
     for option in question.options:
         name, _, argument = option.partition(":")
         found, module = _resolve(name)
@@ -267,7 +269,7 @@ def test_chance_of_a_fine_and_of_a_coarse_test_set():
 
 @pytest.mark.parametrize("classes", [6, 7, 8])
 def test_one_error_against_a_confusion_matrix(classes):
-    """Whatever one error does to macro recall and precision is among the values the check compares with."""
+    """One error costs macro recall and precision what the check compares a table with: 1 / (C k) for some k."""
     y = [c for c in range(classes) for _ in range(c + 3)]
     p = [*y[:-1], 0]
     found = metrics.scores(y, p, classes)

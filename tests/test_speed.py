@@ -72,23 +72,21 @@ def test_a_record_is_read_where_it_is_and_none_where_it_is_not(tmp_path: Path) -
 def test_committed_records_have_what_the_chapter_reads() -> None:
     for name in speed.NAMES:
         found = speed.record(name)
-        if found is not None:
-            assert "cores" in speed.machine(found)
-            assert found["code"]["commit"]
+        assert found is not None and found["code"]["commit"]
+        assert "cores" in speed.machine(found)
     for name, precision in (
         ("training", "bf16-mixed"),
         ("training-float32", "32-true"),
         ("training-avx2", "32-true"),
     ):
         training = speed.record(name)
-        if training is not None:
-            assert training["precision"] == precision
-            assert training["ways"].keys() == training["times_faster"].keys()
-            assert speed.ladder(training)["way"].iloc[-1] == speed.OURS
-            assert speed.ceiling(training) > training["times_faster"][speed.OURS]
+        assert training is not None and training["precision"] == precision
+        assert training["ways"].keys() == training["times_faster"].keys()
+        assert speed.ladder(training)["way"].iloc[-1] == speed.OURS
+        assert speed.ceiling(training) > training["times_faster"][speed.OURS]
     growth = speed.record("growth")
-    if growth is not None:
-        plt.close(pictures.growth(growth))
+    assert growth is not None
+    plt.close(pictures.growth(growth))
 
 
 def test_goals_are_reached_only_by_what_was_measured() -> None:
