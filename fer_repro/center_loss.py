@@ -72,7 +72,7 @@ class CenterLoss(nn.Module):
     num_classes, num_features : int
         C and D.
     alpha : float in [0, 1]
-        Q4: the rate at which centers follow their class (Eq. 3's scalar, 0.5 as Wen et al. 2016).
+        Q4: the rate at which centers follow their class (Sec. III-B's scalar, 0.5 as Wen et al. 2016).
     reduction : {"mean", "sum"}
         Q4, see :func:`center_distance`.
 
@@ -100,7 +100,10 @@ class CenterLoss(nn.Module):
 
     @torch.no_grad()
     def update(self, features: Tensor, labels: Tensor) -> None:
-        """Move the centers once, C_j <- C_j - alpha * Delta C_j, only for classes present (Eq. 3)."""
+        """Move the centers once, C_j <- C_j - alpha * Delta C_j, only for classes present.
+
+        The step is Eq. 3; how it is used, Wen et al. 2016.
+        """
         self._check(features, labels)
         self.centers -= self.alpha * center_step(features.detach().to(self.centers.dtype), labels, self.centers)
 

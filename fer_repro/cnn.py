@@ -74,7 +74,7 @@ class ConvolutionBlock(nn.Module):
         self.pool = nn.MaxPool2d(2) if pool else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (B, C, H, W) to (B, C', H', W'); with pooling H' = H // 2."""
+        """Map (B, C, H, W) to (B, C', H', W'); with "same" padding H' = H, and H // 2 with pooling."""
         x = self.convolution(x)
         if self.norm_last:
             return self.pool(self.norm(F.relu(x)))

@@ -77,9 +77,9 @@ class LinearDiscriminantProjection:
     Parameters
     ----------
     n_components : int or None
-        Directions to keep; None for min(C - 1, D). S_b is a sum of C outer products whose weighted sum is zero, so its
-        rank is at most C - 1, and no further direction exists: asking for more is an error (Q9; the paper asks for 7
-        of 7).
+        Directions to keep; None for min(C - 1, D). S_b is a weighted sum of the outer products of C vectors, whose
+        own weighted sum is zero, so its rank is at most C - 1, and no further direction exists: asking for more is an
+        error (Q9; the paper asks for 7 of 7).
     shrinkage : float
         Q9: the share of S_w's mean eigenvalue put on its diagonal. It decides directions in which a singular S_w has no
         spread at all, damps those whose spread is about as small, and is negligible only well above it.
@@ -89,9 +89,9 @@ class LinearDiscriminantProjection:
     Attributes
     ----------
     components_ : float64 (D, n_components)
-        Directions, in falling order of eigenvalue, scaled so that v' S_w v = 1.
+        Directions, in falling order of eigenvalue, scaled so that v' S_w v = 1, S_w with its ridge.
     eigenvalues_ : float64 (n_components,)
-        Spread between over spread within, along each direction.
+        Spread between over spread within (with the ridge), along each direction.
     mean_ : float64 (D,)
     classes_ : (C,)
     """

@@ -24,7 +24,7 @@ class ProposedNetwork(nn.Module):
 
     Until LDA is fitted (``fit_stage``) a linear layer on the attended features stands in for what follows it: the
     warm-up head, dropped from the finished network. ``features`` in the parts is always the input of the last linear
-    layer, that is Eq. 4's x_i.
+    layer (the warm-up head's before its dropout), that is Eq. 4's x_i.
 
     Parameters
     ----------

@@ -815,8 +815,8 @@ INCONSISTENCIES = (
     Inconsistency(
         "I4",
         "typing error",
-        "Table III lists CNN-SVM where text, abstract and Table II have DSCNN-LSTM; the text's numbers for DSCNN-LSTM "
-        "on CK+ are those of the row CNN-SVM",
+        "Table III lists CNN-SVM where text, abstract and Table II have DSCNN-LSTM; three of the text's four numbers "
+        "for DSCNN-LSTM on CK+ are those of the row CNN-SVM",
         "Table III, Sec. IV-D, abstract",
         "A wrong label in the table, or a comparison changed late; which of the two was run is not known.",
         "unmatched_methods",
@@ -966,8 +966,8 @@ INCONSISTENCIES = (
         "I22",
         "typing error",
         "Eq. 8 defines the class means as S_i with x·x under the sum, Eqs 9–11 call them m_i; λ means two things "
-        "(Eqs 1 and 4), C three (centers, number of classes, covariances)",
-        "Eqs 1, 4, 8–12",
+        "(Eqs 1 and 4), C four (centers, number of classes, covariances, a key)",
+        "Eqs 1, 4, 8–12, Algorithm 1",
         "Symbols from several sources put side by side.",
     ),
     Inconsistency(

@@ -70,7 +70,7 @@ def resize(
         Q3. ``"auto"`` interpolates linearly to enlarge and averages over areas to reduce, which does not alias.
     fit : {"stretch", "crop"}
         Q3. ``"crop"`` cuts the largest centred window of the target's aspect ratio before resizing (the paper speaks
-        of reducing "through cropping"). Square images come out the same either way.
+        of reducing "through cropping"). For a square image and a square target they are the same.
     color : bool, optional
         Whether the last axis holds channels; by default it does when its length is 3.
 

@@ -156,10 +156,10 @@ print("labelled in CK+, and not named:", *(labels - named))
 #   frames in the place of contempt, CK+ loses its rarest and subtlest class.
 #
 # **What a number is measured by** (Q15)
-# : Chance, the largest class and the agreement of people stand beside every accuracy. *Otherwise:* a number without a
-#   floor and a ceiling says little.
+# : Chance, the largest class and, on FER2013, the agreement of people stand beside accuracy in {ref}`chap-results`.
+#   *Otherwise:* a number without a floor and a ceiling says little.
 #
-# The code enforces the splits: a protocol has a name, and it refuses people on both sides.
+# The code enforces the splits: a protocol has a name, and *subjects* refuses people on both sides.
 
 # %%
 figures.show(

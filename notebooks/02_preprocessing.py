@@ -486,8 +486,8 @@ figures.say(
 # ### The constants (Q1)
 #
 # $\lambda = 0$ stretches any image to full contrast, even one that holds nothing but faint noise. A positive
-# $\lambda$, in squared grey levels, holds such images back and hardly touches others. $\epsilon$ only guards against
-# a division by zero; a constant image becomes all zeros.
+# $\lambda$, in squared grey levels, holds such images back and hardly touches those whose variance is far larger.
+# $\epsilon$ only guards against a division by zero; a constant image becomes all zeros.
 
 # %%
 faint = np.round(128 + rng.normal(0, 1.5, (48, 48))).astype(np.uint8)
@@ -854,7 +854,7 @@ print(
 print(f"locally:  lamp {apart(lamp, same) / apart(fear, same):.1f} times as far as another expression")
 
 # %% [markdown]
-# The lamp's share falls, at the price of Eq. 1's simplicity and of three more constants. Near black or white,
+# The lamp's share falls, at the price of Eq. 1's simplicity and of one more constant. Near black or white,
 # clipping limits what any normalisation can do.
 #
 # ```{solution-end}

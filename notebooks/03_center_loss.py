@@ -550,8 +550,8 @@ figures.say(sensitivity.measured("Q4") + " Other α are compared on this page on
 #
 # :::{admonition} 2. λ is doubled. Do the centers move twice as far in a mini-batch?
 # :class: dropdown
-# No. λ stands before the loss; Eq. 3 has only α. (The *features* are pulled twice as hard, so that the centers will
-# follow them elsewhere later.)
+# No. λ stands before the loss; neither Eq. 3's step nor {eq}`eq-center-update` has it. (The *features* are pulled twice
+# as hard, so that the centers will follow them elsewhere later.)
 # :::
 #
 # :::{admonition} 3. All features and centers are multiplied by 0.1. What becomes of the center loss, and of the ratio?

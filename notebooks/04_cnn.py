@@ -359,8 +359,8 @@ knees = -offset / np.where(slope == 0, 1, slope)
 figures.say(
     f"{(slope >= 0).sum()} of the curves rise and {(slope < 0).sum()} fall; their knees lie within "
     f"{np.abs(knees).max():.2f} standard deviations of the mean. Counted by their spectrum (e to "
-    "the entropy of their correlation matrix's eigenvalues, as shares; copies count once), the 32 maps are "
-    f"{distinct['as decided']:.1f} independent ones (without batch normalisation: {distinct['no batch norm']:.1f})."
+    "the entropy of their correlation matrix's eigenvalues, as shares; copies of one map count as one), the 32 maps "
+    f"are {distinct['as decided']:.1f} independent ones (without batch normalisation: {distinct['no batch norm']:.1f})."
 )
 
 # %% [markdown]
@@ -564,7 +564,7 @@ figures.say(
 # |---|---|---|
 # | poolings | after C1, C2, C4 (`pool_after`) | none after C1: C2 costs four times as much; C4 unpooled: it sees more |
 # | padding | `"same"` | `"valid"`: the map shrinks, and faces lose their border |
-# | stride | 1 in convolutions, 2 in poolings | strided convolutions would leave nothing for the three poolings |
+# | stride | 1 in convolutions, 2 in poolings | strided by 2, too: 48 pixels come to nothing, 128 to one or two a side |
 # | activation | ReLU | the paper names none; the algebraic form needs one that never falls |
 # | batch norm | before the ReLU (`norm="before"`) | `"after"`: no algebraic form; `"none"`: {numref}`fig-cnn-norm` |
 # | "each layer" | the convolutions here and in the dense block, and the layer before the softmax's | see below |
@@ -740,7 +740,7 @@ assert difference < 1e-4
 # ```{exercise} ★★★ A first layer that does lower the complexity
 # :label: ex-cnn-cheaper
 #
-# Keep 32 maps after C2 and its 5×5 view, and let a 1×1 convolution lower the multiplications as Lin et al. use it.
+# Keep 32 maps after C2 and its 5×5 view, and let a 1×1 convolution lower the multiplications as GoogLeNet does.
 # Where must it stand, and what is saved?
 # ```
 #

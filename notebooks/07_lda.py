@@ -81,9 +81,9 @@ figures.header_card(
 #   network learns? *What gradient passes* a projection that comes out of an eigenproblem? And what if $S_W$ has no
 #   inverse?
 #
-# One letter has three meanings in the paper (I22, too): $C$ with an index is a class's center in Eqs 2 to 4, and its
-# covariance in Eq. 10; without one, it is the number of classes. Here $C_i$ is a covariance and $C$ the number of
-# classes; centers are left to the chapter on {ref}`center loss <chap-center-loss>`.
+# One letter has four meanings in the paper (I22, too): $C$ with an index is a class's center in Eqs 2 to 4, its
+# covariance in Eq. 10, and a key in Algorithm 1; without one, it is the number of classes. Here $C_i$ is a covariance
+# and $C$ the number of classes; centers are left to the chapter on {ref}`center loss <chap-center-loss>`.
 #
 # ## The equations beside the code
 #
@@ -127,8 +127,8 @@ figures.show_source(scatter_matrices, name="code-lda-scatter")
 figures.show_source(LinearDiscriminantProjection.fit, name="code-lda-fit")
 
 # %% [markdown]
-# A word on `ridge`: where $S_W$ is singular, there are directions in which the training images of a class do not
-# differ at all, and {eq}`eq-lda-eigen` has no finite answer. A millionth of the mean eigenvalue on the diagonal
+# A word on `ridge`: where $S_W$ is singular, there are directions in which the training images of no class differ
+# among themselves, and {eq}`eq-lda-eigen` has no finite answer. A millionth of the mean eigenvalue on the diagonal
 # decides them. That is negligible only where all eigenvalues of $S_W$ lie well above a millionth of their mean:
 # directions with less spread within classes than that are damped, however well they separate. How many those are in
 # a trained network is counted below.
@@ -207,7 +207,7 @@ figures.say(
 #
 # $S_B$ is a sum of $C$ outer products, one for each class, so its rank is at most $C$. But the vectors $m_i-m$ are
 # not independent: weighted by $p_i$ they add up to zero, for $m$ is just that weighted mean. So the rank is at most
-# $C-1$, and whatever $v$ lies outside of their span has $S_B v = 0$: eigenvalue zero, no separation at all. Seven
+# $C-1$, and whatever $v$ is orthogonal to all of them has $S_B v = 0$: eigenvalue zero, no separation at all. Seven
 # classes give six directions. Asking for seven is an error here, and the message says why:
 
 # %%
@@ -291,7 +291,7 @@ spaces = {
 
 # %% [markdown]
 # (The mean over the rows stands for the sequence here, so that a picture has one point for an image; of the pixels we
-# take a quarter.)
+# take every fourth, or every ninth where images are larger.)
 
 # %%
 most = len(np.unique(y_train)) - 1
@@ -382,7 +382,7 @@ verdict = "more than which faces were held out explains" if d.low * d.high > 0 e
 figures.say(
     f"To the nearest mean, LDA's {most} directions are worth more than all dimensions with "
     f"{sum(six[n, 'LDA'] > everything[n] for n in spaces)} of {len(spaces)} kinds of features: LDA drops directions in "
-    "which classes do not differ, and rescales the rest so that every class is about as wide as high. To a linear "
+    "which classes do not differ, and rescales the rest so that classes are on average as wide as high. To a linear "
     f"classifier on the trained network's features, going from {spaces['trained network'][0].shape[1]} dimensions to "
     f"{most} changes accuracy by {100 * d.estimate:+.1f} points (95 % interval {100 * d.low:+.1f} to "
     f"{100 * d.high:+.1f}), {verdict}."
@@ -395,7 +395,7 @@ if "lda" in record_of:
     few, full = (np.array(series[k][-1]) for k in ("LDA", "all 256 features"))
     gap = metrics.spread(full - few)
     figures.say(
-        f"Weightier is the chapter on {{ref}}`mechanisms <chap-mechanisms>`, with longer training, directions for each "
+        f"Weightier is the chapter on {{ref}}`mechanisms <chap-mechanisms>`, with 4,000 faces, directions for each "
         f"step by itself and {len(few)} seeds. There a linear classifier is right on {few.mean():.1f} % of the faces "
         f"with LDA's directions and on {full.mean():.1f} % with all features, and lower with LDA in "
         f"{(few < full).sum()} of {len(few)} seeds, by {gap['mean']:.1f} points (95 % interval {gap['low']:+.1f} to "
@@ -579,7 +579,7 @@ figures.table(
 #
 # Q9: six directions of seven classes
 # : A seventh does not exist ({numref}`fig-lda-spectrum`). Read as a classifier, LDA would have seven scores; but these
-#   are linear functions of the six directions, so that nothing would be gained.
+#   are, up to a term that all seven share, affine functions of the six directions, so that nothing would be gained.
 #
 # Q9: Eq. 12 as printed, without priors (`lda_within="sum"`)
 # : {numref}`tab-lda-within`; scikit-learn and most textbooks {cite:p}`hastie2009elements` take priors.

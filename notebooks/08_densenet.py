@@ -226,7 +226,8 @@ more_even = [name for name in ("dense", "summed") if uneven[name] < uneven["chai
 figures.say(
     "At the first layer it is "
     + ", ".join(f"{value:.1f} times the last one's ({name})" for name, value in first.items())
-    + ". Where gradients differ from layer to layer, so does the pace at which layers learn. "
+    + ". Where gradients differ from layer to layer, so does, by plain gradient descent, the pace at which layers "
+    "learn (AdamW, which divides by each gradient's size, evens much of that out). "
     + (
         f"Connections make them more even, not equal ({' and '.join(more_even)} against the chain; most even: "
         f"{min(uneven, key=lambda name: uneven[name])}): an early layer's "
@@ -408,7 +409,8 @@ figures.show(
 #
 # Redundant maps say the same thing. Two measures on the block's output for held-out faces: the mean absolute
 # correlation between maps, and how many independent maps there are, counted by their spectrum: e to the entropy of
-# their correlation matrix's eigenvalues, taken as shares, so that copies count once.
+# their correlation matrix's eigenvalues, taken as shares: 1 if all are copies of one, their number if none goes with
+# another.
 
 
 # %%

@@ -54,15 +54,17 @@ figures.header_card(
 #
 # Before repeating an experiment it is worth reading its report with a calculator. That is what this chapter does: no
 # data, no network, about a second. Every number below is computed from the tables as they stand in
-# {source}`fer_repro/paper.py`.
+# {source}`fer_repro/paper.py`, or has its source beside it.
 #
-# Three things are kept apart:
+# Five things are kept apart:
 #
 # - a **contradiction**: two statements that cannot both hold if their words mean the same in both;
 # - a **typing error**: a slip whose correction is evident, such as a wrong caption;
-# - a **hint**: a number that is surprising under one assumption and ordinary under another.
+# - a **hint**: a number that is surprising under one assumption and ordinary under another;
+# - a **gap**: something announced or needed that is missing;
+# - **outside evidence**: a number at odds with what is known from elsewhere.
 #
-# None of the three says *why*. Numbers go astray when a table is typed, when figures from two versions of an experiment
+# None of the five says *why*. Numbers go astray when a table is typed, when figures from two versions of an experiment
 # meet in one article, when a measure changes its name. Nobody who has written a paper under a deadline will be
 # surprised. What follows says which numbers a reader should not build on; it says nothing about anyone's intent. Beside
 # each finding stands the mildest explanation that we could think of.
@@ -342,7 +344,7 @@ figures.say(
 
 # %% [markdown]
 # Less harmless is a name. For CK+ the text compares with DSCNN-LSTM, which Table III does not have; in its place stands
-# CNN-SVM. The numbers in the text fit the row CNN-SVM:
+# CNN-SVM. Three of the four numbers in the text fit the row CNN-SVM:
 
 # %%
 mixed = statements[statements["row"] != statements["baseline"]]
@@ -562,7 +564,8 @@ figures.table(
 #
 # :::{admonition} 4. An accuracy of 66.67 % on 3,589 images?
 # :class: dropdown
-# It is not $k/n$: 2,392 are 66.65 % and 2,393 are 66.68 %. An average over three seeds may well be 66.67.
+# Not of one network on all of them: one image is 0.028 points, and no step falls there. An average over three seeds
+# may well be 66.67.
 # :::
 
 # %% [markdown]

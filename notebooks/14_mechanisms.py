@@ -98,7 +98,7 @@ figures.say(
     Behind them are {sum(map(len, trained.values()))} trainings of {len(trained)} networks with {seeds} seeds, each on
     the training part of {setting.faces:,} drawn faces for {setting.epochs} epochs,
     {sum(map(sum, trained.values())) / 60:.0f} minutes of one core in all. That is little: few steps are affordable
-    here, so faces stand near the apex of their expression, and augmentation and dropout are left out. A
+    here, so faces stand near the apex of their expression, and rotation and dropout are left out. A
     small network after a short training is what is tested, not the best one.
     """
 )
@@ -115,12 +115,12 @@ figures.say(
 # therefore a word that also survives Holm's correction over all planned ones ({numref}`tab-mech-holm`). Below, each is
 # first told as it is alone.
 #
-# **Ahead is not coping.** Where the knob is a nuisance (something in the way, noise, light, pose), a network that is
-# ahead with *nothing* in the way, and loses as much as the other, would be supported by that rule, and its foil
-# contradicted, though neither copes better. So a decision along a nuisance stands only if what is *left* says the same:
-# accuracy above chance under the nuisance, in percent of that without it. We saw the need for this only in the results.
-# Like the correction, it is therefore made so that it can take a word back, and never give one. Of two tests that both
-# have to hold, the larger p-value is the one that is corrected:
+# **Ahead is not coping.** Where the knob is a nuisance (something in the way, noise, light, pose), a part whose network
+# is ahead with *nothing* in the way, and then loses as much as the other, would be supported by that rule, and one
+# that is behind contradicted, though neither copes better. So a decision along a nuisance stands only if what is *left*
+# says the same: accuracy above chance under the nuisance, in percent of that without it. We saw the need for this only
+# in the results. Like the correction, it is therefore made so that it can take a word back, and never give one. Of two
+# tests that both have to hold, the larger p-value is the one that is corrected:
 
 
 # %%
@@ -548,9 +548,9 @@ tell("pointwise", "pointwise-alone")
 # %% [markdown]
 # ## LDA keeps what separates (C-LDA)
 #
-# No network is trained for this. The attended features *before* LDA is put in (so that they owe it nothing) are
-# reduced to $k$ directions a step, by LDA, or by PCA, which knows nothing of classes. A linear classifier says what
-# is left. There are at most six directions for seven classes, not seven (Q9).
+# No further network is trained for this. The proposed one's attended features *before* LDA is put in (so that they owe
+# it nothing) are reduced to $k$ directions a step, by LDA, or by PCA, which knows nothing of classes. A linear
+# classifier says what is left. There are at most six directions for seven classes, not seven (Q9).
 
 # %% tags=["remove-input"]
 show(
@@ -863,6 +863,6 @@ mechanisms.measure(masks, seeds=[seed], setting=mechanisms.Setting(faces=120, ep
 #
 # ```console
 # $ fer-repro book --profile quick --only 14_mechanisms
-# $ python -m fer_repro.mechanisms                       # all measurements, under half an hour of one core
-# $ python -m fer_repro.mechanisms --only C-OCC --seeds 5
+# $ python -m fer_repro.mechanisms --folder mine/mechanisms        # all of them, over half an hour of one core
+# $ python -m fer_repro.mechanisms --folder mine/mechanisms --only C-OCC --seeds 5
 # ```

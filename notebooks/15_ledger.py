@@ -142,8 +142,9 @@ if spreads:
 #
 # - The interval over seeds is Student's; drawing three seeds out of three had made it too narrow. Where it is wider,
 #   the paper's number may come to lie in it. What hangs on that is computed below.
-# - A number is met where it lies in the interval; one below it "exceeds", and counts as a number that is not met. The
-#   title's [Re] or [¬Re] no longer counts claims in which the paper contradicts itself; it is [¬Re] either way.
+# - A number of the paper's is met where it lies in our interval; where it lies below, ours "exceeds" it, and the number
+#   counts as not met. The prefix of our report's title ([Re] or [¬Re], under *Metadata* below) no longer counts claims
+#   in which the paper contradicts itself; it is [¬Re] either way.
 # - Intervals are of 10,000 resamples instead of 2,000, drawn image by image. No verdict moved. On CK+ they are now of
 #   100,000: someone who counted the records again found one verdict that the draws' seed decided. With the bound
 #   settled, the precision of the proposed method above CNN-LSTM's on CK+ is *not reproduced*, no longer *within
@@ -162,9 +163,9 @@ if spreads:
 #   run had begun. How far published single networks moved is less than that width, ensembles a little more.
 # - [Re] in the title asks for at least one headline claim that is reproduced, where *within interval* had been enough.
 #   It is [¬Re] either way.
-# - The number of leads that could be expected, were the paper's the truth, has been too small: seeds' standard errors
-#   were held fixed, and their scatter was that of the test and not of seeds. A second time, too few draws stood behind
-#   each p-value to survive Holm's correction. It decides no verdict.
+# - The number of leads to be expected, were the paper's the truth, came out too small twice: first seeds' standard
+#   errors were held fixed, with the test's scatter for the seeds'; then each p-value had too few draws to survive
+#   Holm's correction. It decides no verdict.
 #
 # How evidence on mechanisms is weighed has changed, too ({ref}`chap-mechanisms`); it is no verdict. What was changed
 # and when is in the changelog.
@@ -329,8 +330,9 @@ figures.table(
 # %% [markdown]
 # ## Metadata
 #
-# The metadata a replication journal asks for (in the form of ReScience C). The title's prefix follows from the
-# verdicts: `[Re]` if the headline claims held, `[¬Re]` if one of them did not.
+# The metadata a replication journal asks for (in the form of ReScience C). The title's prefix follows from the nine
+# claims that the README lists, the *headline* claims: `[Re]` if one at least is reproduced and the others lie within
+# our interval, else `[¬Re]`; claims that the paper contradicts itself are passed over.
 
 # %% tags=["show-input"]
 print(reporting.metadata_yaml(ledger, records))

@@ -49,7 +49,9 @@ def main(arguments=None):
 
 def set_up(venv, python=None, torch_index=None):
     """Bring `venv` to what the lock says; do nothing when its stamp says that it is there already."""
-    stamp = venv / ".set-up"
+    stamp, kept = venv / ".set-up", venv / ".torch-index"
+    if torch_index is None and kept.is_file():  # named once, it holds for the environment
+        torch_index = kept.read_text()
     wanted = digest(torch_index)
     if stamp.is_file() and stamp.read_text() == wanted and runs(venv):
         return
@@ -59,6 +61,7 @@ def set_up(venv, python=None, torch_index=None):
     remove_half_installed(venv)
     pip = pip_command(venv, base)
     if torch_index:
+        kept.write_text(torch_index)
         run([*pip, "install", "--index-url", torch_index, *torch_pins()])
     install_lock(venv, pip, without_cuda=bool(torch_index))
     replace_opencv_without_libgl(venv, pip)

@@ -342,6 +342,25 @@ def test_the_stamp_spares_the_second_set_up_until_the_lock_changes(script, monke
     assert len(commands) == 2 * first
 
 
+def test_an_index_named_once_holds_for_later_calls(script, monkeypatch, tmp_path) -> None:
+    monkeypatch.setattr(script, "runs", lambda venv: True)
+    monkeypatch.setattr(script, "pip_command", lambda venv, base: ["pip"])
+    commands = opencv(script, monkeypatch, "")
+    venv = tmp_path / "venv"
+    venv.mkdir()
+    script.set_up(venv, torch_index="https://here")
+    first = len(commands)
+    script.set_up(venv)
+    assert len(commands) == first > 0
+    (venv / ".set-up").unlink()  # as after an interruption, or for another lock
+    script.set_up(venv)
+    indices = [line[line.index("--index-url") + 1] for line in commands if "--index-url" in line]
+    assert indices == ["https://here"] * 2
+    script.set_up(venv, torch_index="https://there")
+    script.set_up(venv)
+    assert [line for line in commands if "https://there" in line] == [commands[2 * first]]
+
+
 def test_a_failed_command_leaves_no_stamp_and_says_how_to_go_on(script, monkeypatch, tmp_path, capfd) -> None:
     monkeypatch.setattr(script, "runs", lambda venv: True)
     monkeypatch.setattr(script, "pip_command", lambda venv, base: ["false"])

@@ -90,7 +90,7 @@ def tones(block: ConvolutionBlock) -> tuple[Array, Array]:
 def effective_rank(values: Array) -> float:
     """Return how many independent directions (N, K) values have: exp of the entropy of the spectrum's shares.
 
-    Between 1 and min(N, K); columns that are copies of one another count as one. Columns are centred and, where they
+    Between 1, where all columns are copies of one, and min(N, K). Columns are centred and, where they
     vary at all, brought to unit variance first.
     """
     centred = np.asarray(values, dtype=float) - np.mean(values, axis=0)
