@@ -80,8 +80,8 @@ figures.header_card(
 #   the plain mean over classes (macro).
 #
 # **Q18**
-# : F1 that is "Event based and frame based" is announced and not used. We report frames, and for CK+ one vote a
-# sequence, which is the nearest to an event.
+# : F1 that is "Event based and frame based" is announced; which of them the tables hold is not said. We report frames,
+# and for CK+ one vote a sequence, which is the nearest to an event.
 #
 # Decided elsewhere, and felt here: the splits (Q12) in the chapter on {ref}`data <chap-data>`; optimiser, epochs and
 # everything else of a training (Q11), what stands in for a removed module (Q16) and what the compared methods are
@@ -272,11 +272,11 @@ if len(overview):
     figures.table(
         everything,
         name="tab-results-all-runs",
-        caption="All complete runs of the methods as they are, those that do not count included (readings of open "
-        "questions: {ref}`chap-questions`): accuracy over single images, mean of the runs', %, and hours "
-        "of training. The split over frames puts frames of one sequence on both sides; its numbers only size the "
-        f"leak. On CK+, a method with fewer than {splits.FOLDS} runs a seed was tested on some people only, and "
-        "compares with nothing.",
+        caption="All complete runs in mixed precision of the methods as they are, those that do not count included "
+        "(readings of open questions: {ref}`chap-questions`): accuracy over single images, mean of the runs', %, and "
+        "hours of training. The split over frames puts frames of one sequence on both sides; its numbers only size the "
+        f"leak. With people apart, a method with fewer than {splits.FOLDS} runs a seed was tested on some people only, "
+        "and compares with nothing.",
         formats={"accuracy": "{:.2f}", "hours": "{:.2f}"},
     )
 
@@ -431,8 +431,9 @@ def show_comparisons(ds, pairs, measures, name, what):
             }
         ),
         name=f"tab-results-{name}-{ds.lower()}",
-        caption=f"{paper.DATASET_NAMES[ds]}, {what}: what the verdict counts. Cohen's *g* is the share of the images "
-        "that one of the two alone recognises and the first-named wins, less one half: 0.05 is small, 0.15 medium.",
+        caption=f"{paper.DATASET_NAMES[ds]}, {what}: what the verdict counts. Cohen's *g*: of the "
+        f"{'sequences' if ds == 'CK' else 'images'} that one of the two alone recognises, the share that the "
+        "first-named does, less one half: 0.05 is small, 0.15 medium.",
         formats={"p": figures.p_value, "p, corrected": figures.p_value, "effect, g": "{:+.3f}"},
     )
 
@@ -461,10 +462,10 @@ if judged_by := evaluation.recipe_for("FER", paper.TABLE_2):
     )
 
 # %% [markdown]
-# Could these tests have come out for the paper at all? A test that asks for so many leads at once, of a point or three
-# each, on some thousand images and three seeds, asks for much. So suppose that the leads in the paper's tables were the
-# truth, draw images and seeds anew, scattered as ours are, and count what the same tests would show
-# ({source}`fer_repro/claims.py`, `power`):
+# Could these tests have come out for the paper at all? A test that asks for so many leads at once, often of a few
+# points each, on some hundred or thousand images and three seeds, asks for much. So suppose that the leads in the
+# paper's tables were the truth, draw images and seeds anew, scattered as ours are, and count what the same tests would
+# show ({source}`fer_repro/claims.py`, `power`):
 
 # %% tags=["remove-input"]
 expected = [
@@ -742,7 +743,7 @@ if len(tried):
 # **Is it the split?** On FER2013 hardly: PrivateTest is what the data set was published with, and a random split would
 # put no more copies on both sides ({ref}`chap-hazards`). On CK+ it may be. The paper names no split, and our verdicts
 # hold for people kept apart. So the same networks were trained and tested on two random divisions, too, of frames and
-# of whole sequences; the latter is the nearest to the "327 images" of Sec. IV-B, if one of each sequence is meant:
+# of whole sequences; the latter is the nearer to the "327 images" of Sec. IV-B, if one of each sequence is meant:
 
 # %% tags=["remove-input"]
 divided = hazards.divided_runs("native48")
@@ -770,7 +771,7 @@ if len(leaks):
     )
     trained = hazards.training_amounts(divided)
     intervals = hazards.leak_in_records(divided).set_index(["model", "protocol"])
-    over = [m for m in wide.index if "frames" in wide and 100 * wide.loc[m, "frames"] >= printed[m]]
+    over = [m for m in wide.index if "frames" in wide and round(100 * wide.loc[m, "frames"], 2) >= printed[m]]
     for split, rows in leaks.groupby("protocol", sort=False):
         figures.say(
             f"By {split}, accuracy changes by {100 * rows['difference'].min():+.1f} to "
@@ -839,9 +840,9 @@ if len(at_random):
         name="tab-results-last-frames",
         caption="Accuracy on the last frames of CK+'s sequences at 48×48, %, divided at random over sequences, with "
         "its 95 % interval over people, drawn whole, and seeds; how many images the worst and the best seed had right; "
-        "and the accuracy, on the same images, of networks trained on three frames of each sequence (three seeds). "
-        "In float32. People stand on both sides, so no verdict rests on it. (Student's distribution knows no 100 %: an "
-        "upper end may lie beyond.)",
+        "and the accuracy, on last frames too, of networks trained on three frames of each sequence, in the first "
+        f"{at_random['pairs'].min()} divisions alone. In float32. People stand on both sides, so no verdict rests on "
+        "it. (Student's distribution knows no 100 %: an upper end may lie beyond.)",
         formats={"paper": "{:.2f}", "on three frames": "{:.1f}"},
     )
     ours = at_random.set_index("model").loc["proposed"]

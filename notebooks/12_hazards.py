@@ -101,7 +101,7 @@ figures.show(
     name="fig-hazard-groups",
     caption="FER2013. Left: groups of images that agree in every pixel, by size. Right: how similar each PrivateTest "
     "image is to its nearest image in Training. Copies stand at 1; the grey tail beside them are near copies.",
-    alt="Left, bars on a logarithmic scale: over a thousand pairs, then fewer and fewer, up to one group of twelve. "
+    alt="Left, bars on a logarithmic scale: over a thousand pairs, far fewer larger groups, up to one of twelve. "
     "Right, a broad hump between 0.5 and 0.9 and a tall narrow bar at 1.",
 )
 
@@ -140,16 +140,18 @@ figures.show(
     name="fig-hazard-twins",
     caption="A drawn face and its twins, with the correlation of each with the first. Only the second has the same "
     "hash.",
-    alt="Five drawn faces of the same smiling person that can hardly be told apart, with correlations near one.",
+    alt="Five drawn faces of the same smiling person that can hardly be told apart, with correlations of "
+    f"{min(alike):.2f} to 1.",
 )  # fmt: skip
 
 # %%
 near = fer["neighbours"]["official"]
 figures.say(
-    f"Correlation finds more of them, though not all: cutting closer moves every pixel. Counting pictures with a "
-    f"correlation of {near['alike']:g} or more, another {near['near_copies']} PrivateTest "
-    f"images have a near copy in Training, so that {(near['copies'] + near['near_copies']) / near['test']:.1%} of the "
-    "test set, or more, has been seen in training or nearly so."
+    f"Correlation finds more of them, though not all: of the five above, {sum(r >= near['alike'] for r in alike)} "
+    f"pass. Counting pictures with a correlation of {near['alike']:g} or more, another {near['near_copies']} "
+    "PrivateTest images have a near copy in Training, so that "
+    f"{(near['copies'] + near['near_copies']) / near['test']:.1%} of the test set, or more, has been seen in training "
+    "or nearly so."
 )
 
 # %% [markdown]
@@ -173,9 +175,9 @@ figures.say(
     f"Looking up is right for {official['right']} of {official['known']} copies "
     f"({official['right'] / official['known']:.1%}), which makes {official['right'] / official['test']:.1%} of all "
     f"test images; for {official['known'] - official['another_label'] - official['right']} more, the right label is "
-    "among the copies' and loses the vote. That is the most the copies can give away: whoever recognises a share $a$ "
-    "of the other images "
-    f"gains at most {official['right'] / official['known']:.3f} − a on {official['known'] / official['test']:.1%} of "
+    "among the copies' and loses the vote. That is what looking up gives: whoever recognises a share $a$ of the other "
+    "images and looks the copies up "
+    f"gains {official['right'] / official['known']:.3f} − a on {official['known'] / official['test']:.1%} of "
     "the test set."
 )
 
@@ -202,7 +204,6 @@ figures.say(
     f"On the official split the copies lift the nearest neighbour from {one['without copies']:.1%} to "
     f"{one['all']:.1%}, by {100 * (one['all'] - one['without copies']):.1f} points. To a look-up they are "
     "worth most, since what it does not know it gets wrong: a network that recognises 65 % of the other images gains "
-    "at most "
     f"{100 * (official['right'] / official['known'] - 0.65) * official['known'] / official['test']:.1f} points. "
     f"And a random split is no worse than the official one: {mixed['known'] / mixed['test']:.1%} of its test images "
     f"have a copy, against {official['known'] / official['test']:.1%}. So exact copies alone do not lead from the "
@@ -221,7 +222,8 @@ if len(worth):
     figures.show(
         lambda: pictures.worth(worth),
         name="fig-hazard-worth",
-        caption="Each run on FER2013: accuracy on test images with a copy in Training, on all, and without copies.",
+        caption="Each run on FER2013, at 48×48 or 128×128: accuracy on test images with a copy in Training, on all, "
+        "and without copies.",
         alt="For each model, marks for runs: those with copies far to the right of those on all test images, which "
         "stand a little to the right of those without copies.",
     )
@@ -283,7 +285,7 @@ figures.show(
     caption="FER2013: groups of pixel-identical images that bear both labels. Fear and surprise, and the negative "
     "expressions among themselves, lead.",
     alt="Lower triangle of a matrix of seven classes with counts; the largest are surprise with fear and sadness with "
-    "anger; many cells are zero.",
+    "anger; a few cells are zero.",
 )
 
 # %%
@@ -347,8 +349,8 @@ figures.say(
     f"ones, CK+ {max(ck['sequences_by_class'].values()) / min(ck['sequences_by_class'].values()):.1f} times as many "
     f"surprised as contemptuous ones. Always answering *{largest}* is right on {silent['accuracy']:.1%} of PrivateTest "
     f"and has a macro recall of {silent['recall']:.1%} and a macro F1 of {silent['f1']:.1%}. A network that never "
-    f"says *disgust* loses {test_counts['disgust'] / len(labels):.1%} of accuracy, and a seventh of macro recall. "
-    "This is why both stand in every table."
+    f"says *disgust* loses at most {test_counts['disgust'] / len(labels):.1%} of accuracy, and a seventh of macro "
+    "recall. This is why the results give both."
 )
 
 # %% [markdown]
@@ -406,7 +408,7 @@ figures.table(
 # ## One film on both sides (Q12)
 #
 # A sequence of CK+ is a film of a second or so. The usual selection takes its last three frames, which are nearly the
-# same picture. Divide 981 frames at random, and two of the three land in training while the third is tested.
+# same picture. Divide 981 frames at random, and most of those tested have one of the other two in training.
 
 # %%
 figures.show_source(hazards.companions)
@@ -457,7 +459,7 @@ figures.say(
 #
 # ### The same on drawn faces
 #
-# Drawn films of three frames near the apex, 14 faces a person:
+# Drawn films of three frames near the apex, 14 films a person:
 
 # %%
 films = data.load("synthetic", n=1260, seed=seed, classes="ckplus", sequences=6)
@@ -522,7 +524,8 @@ if len(sizes):
     for split, rows in sizes.groupby("protocol", sort=False):
         figures.say(
             f"Dividing CK+ by {split} instead of people changes our networks' accuracy by "
-            f"{100 * rows['difference'].min():+.0f} to {100 * rows['difference'].max():+.0f} points."
+            f"{100 * rows['difference'].min():+.0f} to {100 * rows['difference'].max():+.0f} points; the 95 % interval "
+            f"is off zero for {((rows['low'] > 0) | (rows['high'] < 0)).sum()} of {len(rows)}."
         )
 if not (both == 2).any():
     figures.tip(
@@ -539,8 +542,8 @@ if not (both == 2).any():
 # |---|---|---|
 # | copies across FER2013's splits | kept; PrivateTest is reported with and without them | `test_without_duplicates` |
 # | near copies | counted here, left in place | {source}`fer_repro/hazards.py` |
-# | contradicting labels | left as they are; human agreement stands beside every accuracy | {ref}`chap-audit` |
-# | blank images | left in place; Eq. 1 gives zeros | {ref}`chap-preprocessing` |
+# | contradicting labels | left as they are; human agreement stands beside accuracy | {ref}`chap-audit` |
+# | blank images | left in place; Eq. 1 makes zeros of constant ones | {ref}`chap-preprocessing` |
 # | imbalance | no weights, as the paper names none; macro averages beside accuracy | {ref}`chap-results` |
 # | contempt, no neutral | CK+'s own seven classes | {ref}`chap-data` |
 # | people on both sides | folds by subject, or the code refuses | {source}`fer_repro/data/splits.py` |

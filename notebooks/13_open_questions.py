@@ -79,9 +79,10 @@ figures.table(asked, name="tab-questions", caption="What the paper leaves open."
 # %% [markdown]
 # ## How it is measured
 #
-# One factor at a time: the proposed network with every default, and the same with one thing changed, the same seed,
-# the same data, the same test images. The same images are what makes small differences visible. Two networks agree on
-# most of them, and only those that one of them alone recognises say which is better:
+# One factor at a time: a network (the proposed one, unless a row names another) with every default, and the same with
+# one thing changed, the same seed, the same data, the same test images. The same images are what makes small
+# differences visible. Two networks agree on most of them, and only those that one of them alone recognises say which is
+# better:
 
 # %%
 figures.show_source(metrics.discordance)
@@ -144,7 +145,7 @@ if len(drawn):
         name="fig-questions-tornado",
         caption="Drawn faces, recipe `quick`: change in accuracy when one question is answered otherwise, with 95 % "
         "intervals. Hollow: not significant after Holm's correction. The band holds 95 % of what another seed "
-        "alone does.",
+        "alone does to the proposed network.",
         alt=described(drawn),
     )
 
@@ -264,8 +265,8 @@ answer("Q2")
 #
 # Interpolation is not named, "cropping" to reduce not explained, and it is never asked whether 128 pixels beat 48.
 #
-# **Readings.** Nearest, linear or cubic; stretch or crop. 128 pixels hold no more than 48 did, but they put more
-# places between the poolings. CK+'s originals are larger: its 128 pixels may have been reduced from them (Sec. III-A
+# **Readings.** Nearest, linear or cubic; stretch or crop. 128 pixels hold no more than 48 did, but they leave
+# more places after the poolings. CK+'s originals are larger: its 128 pixels may have been reduced from them (Sec. III-A
 # speaks of reducing), or enlarged after its resolution had been made "same as FER2013 dataset" (Sec. IV-B).
 #
 # **Why ours.** Linear enlarges without overshooting; square images need no cropping. FER2013 is run at its own 48
@@ -278,8 +279,8 @@ answer("Q2")
 answer("Q3")
 
 # %% [markdown]
-# `native48` and `paper128` differ in the size of the images and in nothing else. Seeds run at both say what no pixel
-# that was not there before can do. No verdict rests on it, so methods with a single seed at 128×128 are shown, too:
+# `native48` and `paper128` differ in the size of the images and in nothing else. Seeds run at both say what enlarging
+# alone does. No verdict rests on it, so methods with a single seed at 128×128 are shown, too:
 # their interval knows the test images, and not what another seed would do.
 
 # %%
@@ -357,8 +358,8 @@ ways = {how: preprocessing.resize(base, 128, how).astype(float) for how in ("nea
 # (question-q4)=
 # ### Q4: Center loss
 #
-# $\lambda$ and the rate $\alpha$ have no values. Equation 4 sums over the mini-batch, so that $\lambda$ would mean
-# another thing for each batch size. Which layer's output $x_i$ is, is not said.
+# $\lambda$ and the rate $\alpha$ have no values. Both terms of Eq. 4 are sums over the mini-batch; were only one taken
+# as a mean, $\lambda$ would mean another thing for each batch size. Which layer's output $x_i$ is, is not said.
 #
 # **Readings.** Sum or mean; any $\lambda$; features before or after the reconstruction.
 #
@@ -515,7 +516,7 @@ answer("Q10")
 # stage is all that the proposed network's reconstruction and classifier have, twice its length was run, for a baseline,
 # too; what that does to their ranking is in {ref}`chap-results`.
 #
-# The chapter: {ref}`chap-results`.
+# The chapter: {ref}`chap-network`.
 
 # %%
 answer("Q11")
