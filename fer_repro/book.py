@@ -443,7 +443,7 @@ def _execute(
                 progress_bar=False,
                 execution_timeout=timeout or None,
                 start_timeout=120,
-                cwd=str(work / "here"),
+                resources={"metadata": {"path": str(work / "here")}},  # by papermill's `cwd` the whole process moves
                 extra_arguments=["--IPKernelApp.log_level=50"],  # else each kernel warns that it talks over local TCP
                 on_cell_start=start,
             )

@@ -98,6 +98,19 @@ def test_a_stopped_build_begins_no_further_chapter(checkout: Path, monkeypatch: 
     assert len(begun) < 8
 
 
+def test_chapters_under_way_at_once_have_a_folder_each_and_leave_the_process_where_it_was(checkout: Path) -> None:
+    where = "import os, time\ntime.sleep({})\nprint(os.path.relpath(os.getcwd(), '../..'))"
+    (checkout / "notebooks" / "01_data.py").write_text(chapter("Data", where.format(3)))
+    (checkout / "notebooks" / "02_preprocessing.py").write_text(chapter("Preprocessing", where.format(0)))
+    here = Path.cwd()
+    build(checkout, jobs=2)
+    assert Path.cwd() == here
+    assert [printed(checkout, name) for name in ("01_data", "02_preprocessing")] == [
+        "01_data/here\n",
+        "02_preprocessing/here\n",
+    ]
+
+
 def test_an_interrupted_build_ends_its_kernels_and_keeps_what_had_ended(checkout: Path) -> None:
     (checkout / "notebooks" / "02_preprocessing.py").write_text(
         chapter("Preprocessing", "import time\ntime.sleep(600)")
@@ -113,9 +126,10 @@ def test_an_interrupted_build_ends_its_kernels_and_keeps_what_had_ended(checkout
                 time.sleep(0.1)
             raise KeyboardInterrupt
 
-    started = time.monotonic()
+    started, here = time.monotonic(), Path.cwd()
     with pytest.raises(KeyboardInterrupt):
         build(checkout, jobs=2, echo=interrupt)
+    assert Path.cwd() == here
     assert time.monotonic() - started < 120
     assert not any("ipykernel_launcher" in child.cmdline() for child in psutil.Process().children())
     assert (checkout / "book" / "notebooks" / "01_data.ipynb").is_file()
