@@ -95,10 +95,10 @@ def write(record: Record, folder: Path | None = None, replace: bool = False) -> 
             os.replace(temporary, path)
         else:
             _put(temporary, path)
-    except FileExistsError:
-        raise FileExistsError(f"{path} exists, and a record is never overwritten") from None
     except OSError as error:
-        raise OSError(f"{path}: cannot be written ({error.strerror or error}); is the disk full?") from error
+        if isinstance(error, FileExistsError) and path.exists():  # and not a file where its folder should be
+            raise FileExistsError(f"{path} exists, and a record is never overwritten") from None
+        raise OSError(f"{path}: cannot be written ({error.strerror or error})") from error
     finally:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)

@@ -225,6 +225,12 @@ def test_a_recipe_without_a_name_is_named(tmp_path: Path) -> None:
             results.read(tmp_path / "r.json")
 
 
+def test_a_file_in_a_folders_place_is_named_as_such(tmp_path: Path) -> None:
+    (tmp_path / results.path_of(record(), Path()).parts[0]).write_text("")
+    with pytest.raises(OSError, match=r"\.json: cannot be written \((Not a directory|File exists)\)"):
+        results.write(record(), tmp_path)
+
+
 def test_a_text_is_replaced_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = tmp_path / "README.md"
     results.replace_text(page, "before")
