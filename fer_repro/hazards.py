@@ -511,7 +511,8 @@ def by_frame_and_sequence(records: Iterable[results.Record]) -> pd.DataFrame:
         runs = _of_whole_seeds(found, splits.FOLDS if key[-1] == "subjects" else 1)
         f1 = []
         for seed in sorted({r["seed"] for r in runs}):
-            y, p, sequence = (_together((r for r in runs if r["seed"] == seed), k) for k in _FRAME)
+            what = ("label", "predicted", "sequence")
+            y, p, sequence = (_together((r for r in runs if r["seed"] == seed), k) for k in what)
             sure = np.concatenate([r["predictions"]["confidence"] for r in runs if r["seed"] == seed])
             votes, classes = metrics.sequence_vote(y, p, sequence, sure), len(runs[0]["classes"])
             by = ((y, p), (votes.label, votes.predicted))
@@ -519,9 +520,6 @@ def by_frame_and_sequence(records: Iterable[results.Record]) -> pd.DataFrame:
         if f1:
             rows.append((*key, len(f1), *np.mean(f1, 0)))
     return pd.DataFrame(rows, columns=["model", "recipe", "protocol", "seeds", "frames", "sequences"])
-
-
-_FRAME = ("label", "predicted", "sequence")
 
 
 def _of_whole_seeds(runs: Sequence[results.Record], folds: int | None = None) -> list[results.Record]:

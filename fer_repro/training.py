@@ -650,9 +650,9 @@ class Trainer:
         return True
 
     def _checkpoint(self) -> dict[str, Any] | None:
-        """Return this very run's checkpoint, if there is one; another's is put aside, and found there when it is asked.
+        """Return this run's checkpoint, if there is one: the last, or one that was put aside.
 
-        So a pull, another torch or other settings tried for once cost no epoch.
+        One of other settings is put aside under its key, so that a pull, another torch or a trial costs no epoch.
         """
         if self.folder is None:
             return None

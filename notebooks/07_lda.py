@@ -395,8 +395,9 @@ if "lda" in record_of:
     few, full = (np.array(series[k][-1]) for k in ("LDA", "all 256 features"))
     gap = metrics.spread(full - few)
     figures.say(
-        f"Weightier is the chapter on {{ref}}`mechanisms <chap-mechanisms>`, with 4,000 faces, directions for each "
-        f"step by itself and {len(few)} seeds. There a linear classifier is right on {few.mean():.1f} % of the faces "
+        f"Weightier is the chapter on {{ref}}`mechanisms <chap-mechanisms>`, with "
+        f"{record_of['lda']['setting']['faces']:,} faces, directions for each step by itself and {len(few)} seeds. "
+        f"There a linear classifier is right on {few.mean():.1f} % of the faces "
         f"with LDA's directions and on {full.mean():.1f} % with all features, and lower with LDA in "
         f"{(few < full).sum()} of {len(few)} seeds, by {gap['mean']:.1f} points (95 % interval {gap['low']:+.1f} to "
         f"{gap['high']:+.1f}). "

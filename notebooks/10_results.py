@@ -344,11 +344,13 @@ def show_marks(ds):
     most = np.bincount(runs_of.labels).max() / len(runs_of.labels)
     marks = [f"drawing by lot {1 / runs_of.classes:.1%}", f"always naming the most frequent class {most:.1%}"]
     field = consistency.against_the_field()
-    field = field[field["dataset"] == ds].set_index("kind")["value"]
+    field = field[field["dataset"] == ds].set_index("kind")
+    pretrained = field.loc["single", "note"].str.contains("pretrained").all()
+    field = field["value"]
     if ds == "FER":
         marks.append(f"people {field['human'].min():.0f} to {field['human'].max():.0f} % ({{ref}}`chap-audit`)")
     marks.append(
-        f"single networks of others{', pretrained on other faces,' if ds == 'CK' else ''} "
+        f"single networks of others{', all pretrained on other faces,' if pretrained else ''} "
         f"{field['single'].min():.1f} to {field['single'].max():.1f} %"
     )
     figures.say(

@@ -94,7 +94,7 @@ drawn_runs = results.load_all(dataset="synthetic", recipe="quick", float32=True)
 on_drawn = [r for r in sensitivity.READINGS if r.drawn]
 drawn = sensitivity.compare(drawn_runs, on_drawn)
 both = results.load_all(dataset="fer2013", recipe="native48", float32=True)  # here, too
-native = sensitivity.compare(both, [r for r in sensitivity.READINGS if r.native])  # readings of the proposed network
+native = sensitivity.compare(both, [r for r in sensitivity.READINGS if r.native])
 done = {"drawn faces (`quick`)": drawn, "FER2013 at 48×48 (`native48`)": native}
 figures.say(
     f"On drawn faces, {len(drawn)} of {len(on_drawn)} readings have been run, with "
