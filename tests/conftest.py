@@ -19,6 +19,8 @@ import numpy as np
 import pytest
 
 if TYPE_CHECKING:  # the package itself is imported inside the fixtures, after pytest has set up the checks of shapes
+    from matplotlib.axes import Axes
+
     from fer_repro.data import FaceDataset
 
 cv2.setNumThreads(1)
@@ -33,6 +35,23 @@ def denormals_count() -> bool:
     import torch
 
     return float(torch.full((), 1e-40) * 1) > 0
+
+
+def row_labels(axes: Axes) -> dict[int, str]:
+    """Return the labels of a picture's y axis by their places."""
+    return {int(y): label.get_text() for y, label in zip(axes.get_yticks(), axes.get_yticklabels(), strict=True)}
+
+
+@pytest.fixture
+def styled() -> Iterator[None]:
+    """Let a test draw in the book's style, and close what it drew."""
+    import matplotlib.pyplot as plt
+
+    from fer_repro import figures
+
+    with figures.style("light"):
+        yield
+    plt.close("all")
 
 
 @pytest.fixture(scope="session", autouse=True)

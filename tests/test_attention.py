@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fer_repro.attention import QUERIES, PointMultiplicationAttention, point_multiplication_attention
+from fer_repro.figures import attention as pictures
 
 B, Q, T, D, E = 2, 3, 5, 4, 6
 
@@ -188,3 +189,53 @@ def test_a_learned_query_starts_about_as_long_as_one() -> None:
     torch.manual_seed(0)
     learned = PointMultiplicationAttention(256, "learned").learned
     assert learned is not None and 0.8 < float(learned.detach().norm()) < 1.2
+
+
+# ---------------------------------------------------------------------------------------------- the chapter's pictures
+
+
+def test_what_a_step_receives_is_the_mean_over_who_asks():
+    weights = np.array([[[1.0, 0.0, 0.0], [0.5, 0.5, 0.0], [0.0, 1.0, 0.0]]])
+    assert pictures.received(weights).tolist() == [[0.5, 0.5, 0.0]]
+    assert pictures.received(weights[:, 1]).tolist() == [[0.5, 0.5, 0.0]]
+
+
+def test_effective_steps_go_from_one_to_all():
+    found = pictures.effective_steps(np.array([[1.0, 0, 0, 0], [0.5, 0.5, 0, 0], [0.25] * 4]))
+    np.testing.assert_allclose(found, [1, 2, 4], rtol=1e-6)
+
+
+@pytest.mark.usefixtures("styled")
+def test_the_weight_of_covered_rows_has_an_interval_over_faces():
+    plain, covered = np.tile([[1.0, 3.0], [2.0, 6.0], [4.0, 4.0]], 8), np.tile([[0.5, 0.7], [1.0, 1.0], [2.0, 4.0]], 8)
+    (axes,) = pictures.shift(plain, covered).axes
+    for drawn, values, name in zip(axes.containers, (plain, covered), ("uncovered", "covered"), strict=True):
+        assert drawn.get_label() == name
+        assert drawn.lines[0].get_ydata() == pytest.approx(values.mean(1))
+        for segment, row in zip(drawn.lines[2][0].get_segments(), values, strict=True):
+            assert np.ptp(segment[:, 1]) == pytest.approx(2 * 1.96 * row.std() / math.sqrt(16))
+    assert [t.get_text() for t in axes.get_xticklabels()] == ["1–2", "2–3", "3–4"]
+
+
+@pytest.mark.usefixtures("styled")
+def test_the_rows_marked_as_covered_are_those_that_are():
+    face, share = np.zeros((8, 8), np.uint8), np.array([0.1, 0.2, 0.3, 0.4])
+    panels = pictures.over_faces({"free": [face], "barred": [face]}, {"free": [share], "barred": [share]}, (1, 3)).axes
+    free, barred = ([bar.get_facecolor() for bar in panels[k].patches] for k in (1, 3))
+    assert len(set(free)) == 1
+    assert [color != free[0] for color in barred] == [False, True, True, False]
+    assert [bar.get_width() for bar in panels[3].patches] == share.tolist()
+    assert panels[2].patches[-1].get_y() == 2 and panels[2].patches[-1].get_height() == 4
+
+
+@pytest.mark.usefixtures("styled")
+def test_weights_are_drawn_with_who_asks_down_and_what_is_looked_at_across():
+    found = {"a": np.array([[0.0, 1.0], [0.25, 0.75]]), "b": np.array([[0.5, 0.5], [1.0, 0.0]])}
+    figure = pictures.matrices(found)
+    for axes, matrix in zip(figure.axes, found.values(), strict=False):
+        np.testing.assert_array_equal(axes.images[0].get_array(), matrix)
+        assert axes.images[0].get_clim() == (0, 1)
+    assert figure.axes[0].get_ylabel() == "row that asks" and figure.get_supxlabel() == "row that is looked at"
+    left, right = pictures.saturation([2, 4], {"plain": np.array([3.0, 2.0])}, {"plain": np.array([0.5, 0.1])}, 4).axes
+    assert left.lines[0].get_ydata().tolist() == [3, 2] and left.get_ylabel() == "steps that count"
+    assert right.lines[0].get_ydata().tolist() == [0.5, 0.1] and right.get_ylabel() == "gradient that passes"

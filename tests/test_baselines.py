@@ -213,3 +213,14 @@ def test_an_option_of_the_proposed_network_is_none_of_a_baselines(name: str) -> 
 def test_the_baselines_poolings_are_where_they_are_wanted(name: str) -> None:
     blocks = build(name, 7, 48, pool_after=(2, 3, 4)).cnn.blocks
     assert [k for k, b in enumerate(blocks, 1) if isinstance(b.pool, nn.MaxPool2d)] == [2, 3, 4]
+
+
+def test_the_machines_have_the_penalty_that_was_asked_for() -> None:
+    x, y = clouds()
+    model = SupportVectorBaseline(7, 48, C=0.5)
+    model.fit_stage(x, y)
+    scaler = StandardScaler()
+    scaled = scaler.fit_transform(x.double().numpy())
+    for c in range(7):
+        weight, _ = support_vector_machine(scaled, y.numpy() == c, 0.5)
+        np.testing.assert_allclose(model.svm_weight[c].numpy(), weight / scaler.scale_, atol=1e-5)

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from fer_repro.bilstm import SERIALISATIONS, BiLSTM, UngatedBiRNN, serialise, step_grid
+from fer_repro.figures import bilstm as pictures
 
 
 def sigmoid(z: np.ndarray) -> np.ndarray:
@@ -197,3 +198,67 @@ def test_an_unknown_serialisation_is_named():
 def test_an_unknown_reading_of_q7_is_named(options):
     with pytest.raises(ValueError, match=f"Q7: wanted cell .* got .*{next(iter(options.values()))!r}"):
         BiLSTM(4, **options)
+
+
+def test_both_ungated_recurrences_begin_as_shrinking_turns():
+    net = UngatedBiRNN(4, 6)
+    for w in (net.w2.weight, net.w5.weight):
+        torch.testing.assert_close(w.T @ w, 0.81 * torch.eye(6), atol=1e-5, rtol=0)
+
+
+# ---------------------------------------------------------------------------------------------- the chapter's pictures
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("reverse", [False, True])
+def test_the_gates_lead_to_the_lstms_own_states_in_the_order_of_the_sequence(reverse):
+    torch.manual_seed(0)
+    lstm, x = nn.LSTM(4, 3, batch_first=True, bidirectional=True), sequences(1)
+    found = pictures.gates(lstm, x[0].numpy(), reverse)
+    states = lstm(x)[0][0, :, 3 * reverse : 3 * reverse + 3].numpy()
+    np.testing.assert_allclose(found["hidden"], states, atol=1e-6)
+    order = slice(None, None, -1) if reverse else slice(None)
+    cell, i, f, g = (found[k][order] for k in ("cell", "input", "forget", "candidate"))
+    np.testing.assert_allclose(cell[1:], f[1:] * cell[:-1] + i[1:] * g[1:])
+
+
+@pytest.mark.usefixtures("styled")
+def test_the_reach_of_a_linear_map_is_its_norm_and_hangs_on_its_seed():
+    w = torch.randn(4, 3, generator=torch.Generator().manual_seed(1))
+
+    def states(x):
+        return torch.cat([torch.zeros(len(x), 1, 3), x[:, :-1] @ w], 1)  # each looks at the step before it
+
+    found = pictures.reach(states, sequences(1)[0], probes=4000, seed=5)
+    np.testing.assert_allclose(found, np.eye(5, k=-1) * float(w.norm()), rtol=0.05)
+    few, again, other = (pictures.reach(states, sequences(1)[0], 8, seed) for seed in (5, 5, 6))
+    assert np.array_equal(few, again) and not np.array_equal(few, other)
+    axes = pictures.reach_maps({"here": found, "there": 2 * found}).axes[:2]
+    for panel in axes:  # states down, inputs across
+        np.testing.assert_allclose(panel.images[0].get_array(), found / found.max())
+    assert axes[0].get_ylabel() == "state at row"
+
+
+@pytest.mark.usefixtures("styled")
+def test_each_face_has_the_bars_of_its_own_saliency():
+    faces = {"a": np.zeros((8, 8)), "b": np.ones((8, 8))}
+    found = {
+        name: {"forward": np.arange(4.0) + k, "backward": np.arange(4.0) + 10 * k} for k, name in enumerate(faces, 1)
+    }
+    panels = pictures.saliency(faces, found).axes
+    for k, name in enumerate(faces):
+        assert panels[2 * k].get_title() == name
+        for bars, (direction, values) in zip(panels[2 * k + 1].containers, found[name].items(), strict=True):
+            assert bars.get_label() == direction and [bar.get_width() for bar in bars] == values.tolist()
+            assert [int(bar.get_y() // 2) for bar in bars] == [0, 1, 2, 3]
+
+
+@pytest.mark.usefixtures("styled")
+def test_steps_are_numbered_row_by_row_as_serialise_takes_them():
+    grids = {by: step_grid(2, 3, by) for by in ("rows", "patches")}
+    _, axes = pictures.serialisations(np.zeros((12, 12)), grids).axes
+    places = torch.arange(6.0).view(1, 1, 2, 3)
+    steps = serialise(places, "patches").flatten().tolist()
+    at = {text.get_text(): text.get_position() for text in axes.texts}
+    assert [at[str(t + 1)] for t in range(6)] == [((s % 3 + 0.5) * 4, (s // 3 + 0.5) * 6) for s in steps]
+    assert axes.get_title() == "patches: 6 steps"

@@ -365,3 +365,111 @@ def test_a_chapter_depends_on_plans_and_on_a_data_file(tmp_path: Path) -> None:
     assert key("print()") == before[0] and key("results.load_all()") != before[1]
     faces.write_text("longer")
     assert key("print()") != before[0]
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        *("results.load_all()", "claims.ledger(records, found)", "hazards.facts()", "mechanisms.measure(m)"),
+        *("sensitivity.missing(records, readings)", "speed.record('growth')", "sweep.outlook(plans, root)"),
+        "consistency.human_agreement()",
+    ],
+)
+def test_a_chapter_that_reads_records_depends_on_them(read: str, tmp_path: Path) -> None:
+    (tmp_path / "results").mkdir()
+    before = book._Inputs(book.Edition(tmp_path))
+    (tmp_path / "results" / "a.json").write_text("{}")
+    after = book._Inputs(book.Edition(tmp_path))
+    assert before.key(f"x = {read}") != after.key(f"x = {read}")
+    assert before.key("x = 1") == after.key("x = 1")
+
+
+def test_a_chapter_depends_on_parameters_packages_and_when_a_data_file_was_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def key(**options: Any) -> str:
+        return book._Inputs(book.Edition(tmp_path, **options)).key("print()")
+
+    assert len({key(), key(device="cpu"), key(seed=1), key(profile="native48"), key(dataset="fer2013")}) == 5
+    faces = tmp_path / "faces.csv"
+    faces.write_text("a")
+    os.utime(faces, (1, 1))
+    before = key(data_dir=faces)
+    os.utime(faces, (2, 2))
+    assert key(data_dir=faces) != before
+    before = key()
+    monkeypatch.setattr(book, "_versions", lambda: ["numpy==9.9"])
+    assert key() != before
+
+
+def test_kernels_share_the_cores_and_find_the_records_of_their_checkout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(book, "cores", lambda: 8)
+    monkeypatch.delenv("FER_REPRO_RESULTS", raising=False)
+    before = dict(os.environ)
+    for jobs, threads in ((1, "8"), (3, "2"), (16, "1")):
+        with book._environment(book.Edition(tmp_path, data_dir=tmp_path), jobs):
+            assert {os.environ[f"{n}_NUM_THREADS"] for n in ("OMP", "MKL", "OPENBLAS")} == {threads}
+            assert os.environ["FER_REPRO_RESULTS"] == str(tmp_path / "results")
+            assert os.environ["FER_REPRO_DATA"] == str(tmp_path)
+        assert dict(os.environ) == before
+    assert book._jobs(None) == 4
+
+
+@pytest.mark.parametrize(("timeout", "given"), [(0, None), (7, 7)])
+def test_a_cell_may_take_as_long_as_it_is_told(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch, timeout: int, given: int | None
+) -> None:
+    seen: list[Any] = []
+
+    def execute(*_: Any, **options: Any) -> None:
+        seen.append(options["execution_timeout"])
+        raise ValueError("looked")
+
+    monkeypatch.setattr("papermill.execute_notebook", execute)
+    with pytest.raises(book.BookError, match="looked"):
+        build(checkout, only="01", timeout=timeout)
+    assert seen == [given]
+
+
+def test_chapters_that_train_begin_first(checkout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[str] = []
+
+    def execute(edition: book.Edition, name: str, *others: Any) -> book.Failure:
+        begun.append(name)
+        return book.Failure(name, None, "", "not run", None)
+
+    (checkout / "notebooks" / "02_preprocessing.py").write_text(chapter("Preprocessing", "training.train(faces)"))
+    monkeypatch.setattr(book, "_execute", execute)
+    with pytest.raises(book.BookError, match="2 notebooks failed"):
+        build(checkout)
+    assert begun == ["02_preprocessing", "01_data"]
+
+
+def test_pages_depend_on_records_sources_and_contents(checkout: Path) -> None:
+    edition, keys = book.Edition(checkout), []
+    for change in (None, "results/run.json", "book/more.md", "fer_repro/part.py", "benchmarks/one.py", "_config.yml"):
+        if change:
+            (checkout / change).parent.mkdir(exist_ok=True)
+            (checkout / change).write_text("changed: 1")
+        keys.append(book._pages_key(edition, {"parts": []}))
+    keys.append(book._pages_key(edition, {"parts": [{"chapters": []}]}))
+    assert len(set(keys)) == len(keys) == 7
+
+
+def test_a_page_that_was_not_written_is_a_problem_and_so_is_each_kind_of_complaint(tmp_path: Path) -> None:
+    toc = {"root": "intro", "parts": [{"chapters": [{"file": "notebooks/01_data"}]}]}
+    (tmp_path / "intro.html").write_text("")
+
+    def problems(said: str = "", status: int = 0) -> list[str]:
+        return book._problems(subprocess.CompletedProcess([], status, said, ""), tmp_path, toc)
+
+    missing = "no page was written for notebooks/01_data"
+    assert problems() == [missing]
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "notebooks" / "01_data.html").write_text("")
+    assert problems("all is well") == []
+    for line in ("a.md:3: WARNING: odd", "a.md:3: ERROR: odd", "Extension error (a)", "ValueError: odd"):
+        assert problems(f"fine\n\x1b[31m{line}\x1b[0m\n{line}\n") == [line]
+    assert problems("last words", status=2) == ["last words", "exit status 2"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import nn
@@ -210,3 +212,38 @@ def test_centers_are_held_fixed_even_where_they_could_learn() -> None:
     centers = torch.randn(2, 3, requires_grad=True)
     center_distance(x, y, centers).backward()
     assert x.grad is not None and centers.grad is None
+
+
+def test_the_chapters_spread_is_larger_between_than_within_where_classes_are_apart():
+    x, y = torch.tensor([[0.0, 1.0], [0.0, -1.0], [4.0, 1.0], [4.0, -1.0]]), torch.tensor([0, 0, 1, 1])
+    assert pictures.spread(x, y) == {"within": 1, "between": 4, "ratio": 4}
+
+
+@pytest.mark.usefixtures("styled")
+def test_features_are_drawn_of_the_epochs_that_the_columns_name():
+    course = [(np.array([[k, k], [k + 1, k + 1.0]]), np.full((2, 2), 10.0 + k)) for k in range(3)]
+    panels = pictures.plane({"a run": course}, np.array([0, 1]), ("anger", "fear"), (1, 3)).axes
+    assert [axes.get_title() for axes in panels] == ["epoch 1", "epoch 3"]
+    for axes, k in zip(panels, (0, 2), strict=True):
+        assert [c.get_offsets()[0, 0] for c in axes.collections] == [k, k + 1, 10 + k, 10 + k]
+
+
+@pytest.mark.usefixtures("styled")
+def test_a_settings_accuracy_is_drawn_in_percent_with_the_mean_of_seeds():
+    rows = [(0.1, 2.0, 1.0, 0.5), (0.0, 4.0, 1.0, 0.2), (0.1, 3.0, 2.0, 0.7)]
+    table = pd.DataFrame(rows, columns=["weight", "within", "ratio", "accuracy"])
+    within, _, accuracy = pictures.sweep(table).axes
+    assert accuracy.collections[0].get_offsets()[:, 0].tolist() == [1, 0, 1]
+    assert accuracy.collections[0].get_offsets()[:, 1].tolist() == pytest.approx([50, 20, 70])
+    assert accuracy.lines[0].get_ydata() == pytest.approx([20, 60]) and within.lines[0].get_ydata() == pytest.approx(
+        [4, 2.5]
+    )
+    assert [t.get_text() for t in accuracy.get_xticklabels()] == ["0", "0.1"]
+
+
+@pytest.mark.usefixtures("styled")
+def test_each_panel_of_a_course_has_its_own_measure():
+    rows = [("a", 1, 1.0, 2.0, 3.0), ("b", 1, 4.0, 5.0, 6.0), ("a", 2, 7.0, 8.0, 9.0)]
+    panels = pictures.course(pd.DataFrame(rows, columns=["run", "epoch", "within", "between", "ratio"])).axes
+    shown = [{line.get_label(): list(line.get_ydata()) for line in axes.lines} for axes in panels]
+    assert shown == [{"a": [1, 7], "b": [4]}, {"a": [2, 8], "b": [5]}, {"a": [3, 9], "b": [6]}]

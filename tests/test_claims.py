@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from conftest import row_labels
 from scipy import stats
 
 from fer_repro import claims, consistency, figures, hazards, metrics, paper, reporting, results, sensitivity
@@ -892,6 +893,48 @@ def test_metadata_are_yaml_and_their_title_follows_the_verdicts():
     assert reporting.outcome(table.assign(verdict="not reproduced")) == "[¬Re]"
 
 
+def test_the_checklist_says_hours_minutes_splits_and_what_files_are_there(tmp_path):
+    records = [r | {"seconds": s} for r, s in zip(_fer(), (7200.0, 1800.0, 900.0), strict=True)]
+    found = reporting.checklist(records + _ck(seeds=1), claims.ledger([], [])).set_index("item")
+    assert found.loc["the run time is given", "evidence"] == "2.8 hours in all, the longest run 120 minutes"
+    splits = found.loc["numbers of images and splits are given", "evidence"].split("; ")
+    assert [s.partition(":")[0] for s in splits] == ["ckplus, subjects", "fer2013, official"]
+    assert found.loc["dependencies are specified", "answer"] == "yes"
+    elsewhere = reporting.checklist(records, claims.ledger([], []), tmp_path).set_index("item")
+    assert elsewhere.loc["dependencies are specified", "answer"] == "no"
+
+
+def test_of_too_few_seeds_the_recipe_with_most_is_taken():
+    records = [*_fer("cnn-lstm", 0.6, seeds=1, recipe="paper128"), *_fer("cnn-lstm", 0.7, seeds=2)]
+    (row,) = reporting.distances(claims.Evaluation(records)).itertuples()
+    assert (row.recipe, row.seeds) == ("native48", 2) and row.ours == pytest.approx(70, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("first", "rest", "prefix"),
+    [
+        ("reproduced", "within interval", "[Re]"),
+        ("within interval", "within interval", "[¬Re]"),
+        ("partial", "reproduced", "[¬Re]"),
+        ("not run yet", "reproduced", "[Re, in progress]"),
+        ("inconsistent in the paper", "reproduced", "[Re]"),
+    ],
+)
+def test_the_titles_prefix_rests_on_every_headline(first, rest, prefix):
+    table = claims.ledger([], [])
+    verdicts = pd.Series("not reproduced", table.index)
+    verdicts[table["claim"].isin(claims.HEADLINES)] = rest
+    verdicts[table["claim"] == next(iter(claims.HEADLINES))] = first
+    assert reporting.outcome(table.assign(verdict=verdicts)) == prefix
+
+
+def test_metadata_name_the_first_and_the_last_run():
+    days = [r | {"finished": f"2026-0{k}-02T03:04:05"} for r, k in zip(_fer(), (5, 3, 7), strict=True)]
+    found = reporting.metadata(claims.ledger([], []), days)
+    assert found["dates"] == {"first_run": "2026-03-02", "last_run": "2026-07-02"}
+    assert found["code"][0]["commits"] == ["0" * 12]
+
+
 def test_an_interval_is_the_same_whichever_other_methods_have_run():
     def found(records):
         e = claims.Evaluation(records)
@@ -1031,3 +1074,158 @@ def test_accuracy_without_twins_is_that_of_the_other_images():
     said = claims.Evaluation(records).worded_without_twins("FER", "native48", "proposed")
     value, low, high = (float(v) for v in said.replace("(", "").replace(")", "").replace("to ", "").split())
     assert value == pytest.approx(100 * np.mean(right), abs=0.06) and low < value < high
+
+
+# -- what the figures show
+
+
+@pytest.mark.usefixtures("styled")
+def test_a_confusion_matrix_has_true_classes_down_and_in_percent_of_them():
+    counts = [[6, 2, 0], [1, 9, 10], [0, 0, 5]]
+    (axes,) = pictures.confusion(counts, ["a", "b", "c"]).axes
+    percent = np.array([[75, 25, 0], [5, 45, 50], [0, 0, 100]])
+    np.testing.assert_allclose(axes.images[0].get_array(), percent)
+    shown = {text.get_position()[::-1]: text.get_text() for text in axes.texts}
+    assert shown == {(i, j): str(percent[i, j]) for i in range(3) for j in range(3)}
+    assert list(row_labels(axes).values()) == ["a (8)", "b (20)", "c (5)"]
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted", "true (images)")
+
+
+@pytest.mark.usefixtures("styled")
+def test_learning_curves_are_solid_for_validation_and_marked_where_lda_is_fitted():
+    keys = ("epoch", "stage", "val_accuracy", "train_accuracy", "val_loss", "train_loss")
+    rows = [(1, 1, 0.1, 0.2, 4.0, 3.0), (2, 2, 0.3, 0.4, 2.0, 1.0), (3, 2, 0.3, 0.4, 2.0, 1.0)]
+    curves = [dict(zip(keys, row, strict=True)) for row in rows]
+    left, right = pictures.learning_curves([{"curves": curves, "model": "proposed", "seed": 7}]).axes
+    for axes, first in ((left, (10, 20)), (right, (4, 3))):
+        validation, training, fitted = axes.lines[:3]
+        assert (validation.get_ydata()[0], training.get_ydata()[0]) == pytest.approx(first)
+        assert (validation.get_linestyle(), training.get_linestyle()) == ("-", ":")
+        assert list(fitted.get_xdata()) == [1.5, 1.5]
+    assert left.lines[0].get_label() == f"{paper.METHOD_NAMES['proposed']}, seed 7"
+    assert {line.get_label(): line.get_linestyle() for line in right.lines[-2:]} == {"validation": "-", "training": ":"}
+
+
+@pytest.mark.usefixtures("styled")
+def test_differences_are_coloured_by_who_is_better_and_filled_where_that_is_sure():
+    rows = [("cnn-lstm", 3.0, True, False), ("cnn-svm", -2.0, False, True), ("cnn-bilstm", 1.0, False, False)]
+    table = pd.DataFrame(rows, columns=["baseline", "difference", "better", "worse"])
+    table = table.assign(model="proposed", metric="accuracy", low=table["difference"] - 1, high=table["difference"] + 2)
+    (axes,) = pictures.differences(table).axes
+    colors = (figures.COLORS[2], figures.COLORS[1], figures.COLORS[7])
+    for k, (baseline, difference, *sure) in enumerate(rows):
+        interval, mark = axes.lines[1 + 2 * k : 3 + 2 * k]
+        assert list(interval.get_xdata()) == [difference - 1, difference + 2]
+        assert mark.get_xdata()[0] == difference and mark.get_color() == colors[k]
+        assert (mark.get_markerfacecolor() != "none") == any(sure)
+        assert f"− {paper.METHOD_NAMES[baseline]}" in row_labels(axes)[mark.get_ydata()[0]]
+
+
+@pytest.mark.usefixtures("styled")
+def test_every_seed_stands_beside_its_method():
+    accuracies = {"proposed": [0.5, 0.7], "cnn-svm": [0.2], "cnn-lstm": [0.1, 0.3]}
+    (axes,) = pictures.seeds([{"model": m, "test": {"accuracy": a}} for m, v in accuracies.items() for a in v]).axes
+    for dots, mean in zip(axes.lines[::2], axes.lines[1::2], strict=True):
+        name = row_labels(axes)[dots.get_ydata()[0]]
+        model = next(m for m in accuracies if paper.METHOD_NAMES[m] == name)
+        assert dots.get_xdata() == pytest.approx([100 * a for a in accuracies[model]])
+        assert mean.get_xdata()[0] == pytest.approx(100 * np.mean(accuracies[model]))
+
+
+@pytest.mark.usefixtures("styled")
+def test_the_audits_figures_draw_the_numbers_of_its_tables():
+    same, below = consistency.same_network_twice(), consistency.complete_below_baselines()
+    for axes, row in zip(pictures.same_network(same, below).axes, same.itertuples(), strict=True):
+        baselines, first, second = axes.lines
+        assert (first.get_xdata()[0], second.get_xdata()[0]) == (row.recognition_rate, row.accuracy)
+        assert "Table I)" in first.get_label() and "Table II or III" in second.get_label()
+        assert set(baselines.get_xdata()) == set(below.loc[below["dataset"] == row.dataset, "accuracy"])
+    statements = consistency.percent_statements()
+    drawn = [line for line in pictures.percent_readings(statements).axes[0].lines if line.get_linestyle() == "None"]
+    points = {(x, y) for line in drawn for x, y in zip(*line.get_data(), strict=True)}
+    assert points == set(zip(statements["points"], statements["printed"].astype(float), strict=True))
+    sizes = consistency.granularity().drop_duplicates(["dataset", "n"])
+    (axes,) = pictures.granularity(sizes).axes
+    for bar, line, row in zip(axes.patches, axes.lines, sizes.itertuples(), strict=True):
+        assert (bar.get_width(), line.get_xdata()[0]) == (row.count, row.by_chance)
+        assert row_labels(axes)[line.get_ydata().mean().round()].endswith(f"n = {row.n}")
+
+
+@pytest.mark.usefixtures("styled")
+def test_the_field_has_each_number_beside_its_name():
+    table = consistency.against_the_field()
+    (axes,) = pictures.field(table).axes
+    some, rows = table[table["dataset"] == "FER"], row_labels(axes)
+    shown = {
+        rows[line.get_ydata()[0]]: line.get_xdata()[0]
+        for line in axes.lines
+        if line.get_marker() not in ("", "|", "None") and len(line.get_xdata())
+    }
+    assert shown.pop("The paper") == some["claimed"].iloc[0]
+    assert shown == dict(zip(some["who"], some["value"], strict=True))
+
+
+@pytest.mark.usefixtures("styled")
+def test_verdicts_are_counted_beside_their_names():
+    tally = {"reproduced": 1, "not reproduced": 5, "exceeds": 3, "not testable": 0}
+    (axes,) = pictures.verdicts(tally).axes
+    shown = {row_labels(axes)[round(b.get_y() + b.get_height() / 2)]: b.get_width() for b in axes.patches}
+    assert shown == {f"{figures.verdict_sign(k)} {k}": n for k, n in tally.items() if n}
+
+
+@pytest.mark.usefixtures("styled")
+def test_ours_stands_with_its_interval_at_the_row_and_data_set_it_is_of():
+    ours = [("C-T1-FER-complete", 60.0, 50.0, 65.0), ("C-T1-CK-no-attention", 80.0, 79.0, 88.0)]
+    table = pd.DataFrame(ours, columns=["claim", "ours", "low", "high"]).assign(recipe="native48")
+    panels, models = redrawn.table_1(table).axes, list(paper.TABLE_1)
+    names = [paper.TABLE_1_LABELS[m].replace(" module", "").replace(" Module", "") for m in models]
+    assert [row_labels(panels[0])[k] for k in (3, 2, 1, 0)] == names
+    for axes, ds, model, row in zip(panels, paper.DATASETS, ("proposed", "no_attention"), ours, strict=True):
+        bars, point = axes.containers
+        assert [(bar.get_y() + 0.31, bar.get_width()) for bar in bars] == [
+            (pytest.approx(3 - k), paper.TABLE_1[m][ds]) for k, m in enumerate(models)
+        ]
+        (segment,) = point.lines[2][0].get_segments()
+        assert segment[:, 0] == pytest.approx(row[2:])
+        assert [v[0] for v in point.lines[0].get_data()] == [row[1], 3 - models.index(model)]
+
+
+@pytest.mark.usefixtures("styled")
+@pytest.mark.parametrize("metric", paper.METRICS)
+def test_a_comparison_is_of_the_measure_it_is_asked_for(metric):
+    claimed = [f"C-T2-proposed-{name}" for name in paper.METRICS]
+    ours = {"claim": claimed, "ours": [50.0, 60.0, 70.0, 80.0]}
+    table = pd.DataFrame(ours).assign(low=40.0, high=90.0, recipe="native48")
+    panels = redrawn.comparison(metric, table).axes
+    for axes, rows in zip(panels, paper.TABLES.values(), strict=True):
+        assert [bar.get_width() for bar in axes.containers[0]] == [row[metric] for row in rows.values()]
+        assert list(row_labels(axes).values()) == [paper.METHOD_LABELS[model] for model in rows]
+        assert paper.METRIC_NAMES[metric] in axes.get_xlabel()
+    (point,) = panels[0].containers[1:]
+    assert point.lines[0].get_xdata()[0] == ours["ours"][paper.METRICS.index(metric)]
+    assert row_labels(panels[0])[point.lines[0].get_ydata()[0]] == paper.METHOD_LABELS["proposed"]
+
+
+# -- what the page says
+
+
+def test_the_page_gives_intervals_from_below_and_is_filtered_by_what_a_row_is():
+    table = claims.ledger(_fer(accuracy=0.6), [])
+    tree = _html(pages.page(table))
+    choices = {s.get("name"): {o.get("value") for o in s.iter("option")} - {""} for s in tree.iter("select")}
+    for row, claim in zip(next(tree.iter("tbody")), table.itertuples(), strict=True):
+        meant = paper.claim(claim.claim)
+        assert (row.get("data-kind"), row.get("data-data")) == (meant.kind, meant.dataset or "")
+        assert {row.get(f"data-{name}") for name in choices} - {""} <= set.union(*choices.values())
+        if not np.isnan(claim.ours):
+            assert f"[{claim.low:.2f}, {claim.high:.2f}]" in "".join(row.itertext())
+            assert claim.low <= claim.high
+    run = _fer(seeds=1)[0] | {"path": "a/b/c/d.json", "seconds": 7200.0}
+    assert "120 minutes" in pages.runs([run])
+
+
+def test_a_row_says_how_many_runs_it_rests_on():
+    records = [r | {"path": results.path_of(r, Path()).as_posix()} for r in _fer(accuracy=0.6)]
+    page = pages.page(claims.ledger(records, []))
+    row = next(r for r in _html(page).iter("tr") if r.find(".//code[@id='c-t2-proposed-f1']") is not None)
+    assert [a.text for a in row.iter("a") if a.get("href").startswith("#")] == ["proposed, 3"]

@@ -71,3 +71,15 @@ def test_fit_learns_in_place_and_the_same_each_time(faces):
     assert torch.equal(first[1].weight, again[1].weight)
     assert not torch.equal(first[1].weight, other[1].weight)
     assert (first(x).argmax(1) == y).float().mean() > 0.5
+
+
+def test_fit_moves_as_far_as_its_rate_says(faces):
+    x, y = classroom.ready(faces.part("train"), 16)
+    moved = []
+    for rate in (1e-9, 1e-4):
+        torch.manual_seed(0)
+        network = nn.Sequential(nn.Flatten(), nn.Linear(256, 7))
+        before = network[1].weight.detach().clone()
+        after = classroom.fit(network, x, y, 2, 0, rate)[1].weight.detach()
+        moved.append(float((after - before).abs().max()))
+    assert moved[0] < 1e-7 < 1e-5 < moved[1]

@@ -8,13 +8,16 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import click
+import numpy as np
 import pytest
 from click.testing import CliRunner
 from conftest import denormals_count
 
-from fer_repro import cli, data, network, recipe, results, training
-from fer_repro.data import FaceDataset
+from fer_repro import book, claims, cli, data, metrics, network, recipe, results, training
+from fer_repro.data import FaceDataset, splits
 
 
 def run(*arguments: str) -> tuple[int, str, str]:
@@ -183,3 +186,120 @@ def test_data_that_cannot_be_trained_on_do_not_pass_the_check(
 def test_an_unknown_choice_is_a_usage_error() -> None:
     code, _, err = run("train", "--model", "resnet")
     assert code == 2 and "proposed" in err
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """Return what `train` asks of the library, which trains nothing: fold 3 is there, of any other comes a record."""
+    (record,) = results.load_all(dataset="fer2013", recipe="native48", model="cnn-svm")[:1]
+    calls: list[dict[str, Any]] = []
+
+    def train(
+        faces: object, model: str, how: recipe.Recipe, protocol: str, seed: int, fold: int | None, **more: Any
+    ) -> Any:
+        calls.append({"model": model, "recipe": how.name, "protocol": protocol, "seed": seed, "fold": fold, **more})
+        if fold == 3:
+            raise FileExistsError("fold 3 is there")
+        return record, None
+
+    monkeypatch.setattr(data, "load", lambda *_: None)
+    monkeypatch.setattr(training, "train", train)
+    return calls
+
+
+def test_each_option_of_train_reaches_the_library(asked: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    threads: list[int] = []
+    monkeypatch.setattr(torch, "set_num_threads", threads.append)
+    monkeypatch.delenv("FER_REPRO_RESULTS", raising=False)
+    assert run("train")[0] == 0
+    first = "--recipe native48 --model cnn-lstm --seed 4 --protocol sequences --fold 0 --epochs 5 --limit 9"
+    then = "--option hidden=3 --change center_weight=0.5 --results here --device cpu --precision 32-true --threads 3"
+    assert run("train", *first.split(), *then.split(), "--no-compile", "--fresh")[0] == 0
+    default = {"model": "proposed", "recipe": "quick", "protocol": "official", "seed": 0, "fold": None, "epochs": None}
+    default |= {"limit": None, "options": {}, "changes": {}, "device": "auto", "precision": "auto", "folder": None}
+    default |= {"compiled": None, "resume": True}
+    given = {"model": "cnn-lstm", "recipe": "native48", "protocol": "sequences", "seed": 4, "fold": 0, "epochs": 5}
+    given |= {"limit": 9, "options": {"hidden": 3}, "changes": {"center_weight": 0.5}, "device": "cpu"}
+    given |= {"precision": "32-true", "folder": Path("here"), "compiled": False, "resume": False}
+    assert [{k: v for k, v in call.items() if k != "progress"} for call in asked] == [default, given]
+    assert threads == [3]
+
+
+def test_a_fold_that_is_there_is_left_alone_among_others_and_an_error_alone(asked: list[dict[str, Any]]) -> None:
+    code, out, _ = run("train", "--dataset", "ckplus")
+    assert code == 0 and [call["fold"] for call in asked] == list(range(10))
+    assert out.count("left alone: fold 3 is there") == 1 and out.count("record: ") == 9
+    code, _, err = run("train", "--dataset", "ckplus", "--fold", "3")
+    assert code == 1 and "fold 3 is there" in err
+
+
+def test_the_summary_of_a_run_has_both_of_its_accuracies(asked: list[dict[str, Any]]) -> None:
+    (record,) = results.load_all(dataset="fer2013", recipe="native48", model="cnn-svm")[:1]
+    whole, without = record["test"]["accuracy"], record["test_without_duplicates"]["accuracy"]
+    assert f"{whole:.2%}" != f"{without:.2%}"
+    assert f": accuracy {whole:.2%}, macro F1" in run("train")[1]
+    assert f"accuracy without duplicates {without:.2%} ({record['test']['n']} test images" in run("train")[1]
+
+
+def test_a_network_of_a_fold_is_measured_on_that_fold_with_people_drawn_whole(
+    tmp_path: Path, write_ck48: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where = write_ck48(tmp_path / "ck", subjects=20)
+    faces = data.load("ckplus", where)
+    about = {"dataset": "ckplus", "classes": list(faces.classes), "protocol": "subjects", "seed": 0, "fold": 3}
+    about |= {"model": "proposed", "precision": "32-true", "recipe": recipe.get("quick").to_dict()}
+    seen = []
+
+    def probabilities(model: object, how: object, part: FaceDataset, *_: object) -> np.ndarray:
+        wrong = part.subject == part.subject.min()  # all faces of one person, and of no other
+        seen.append((part.labels, (part.labels + wrong) % 7, part.subject))
+        return np.eye(7, dtype=np.float32)[seen[-1][1]]
+
+    monkeypatch.setattr(training, "load_model", lambda path: (None, about))
+    monkeypatch.setattr(training, "probabilities", probabilities)
+    code, out, err = run("evaluate", "--checkpoint", "x", "--data-dir", str(where), "--json", "--device", "cpu")
+    assert code == 0, err
+    shown, (y, p, who) = json.loads(out), seen[0]
+    assert set(who) == set(splits.protocol(faces, "subjects", fold=3).part("test").subject)
+    wanted = metrics.intervals(y, p, 7, groups=who)
+    for name in ("accuracy", "precision", "recall", "f1"):
+        low, value, high = (shown[name][k] for k in ("low", "value", "high"))
+        assert (low, high) == pytest.approx(wanted[name]) and low <= value <= high
+    assert low < high
+
+
+def test_the_ledgers_check_fails_until_its_page_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "README.md").write_text(f"{claims.BEGIN}\nreproduced\n{claims.END}\n")
+    (tmp_path / "records").mkdir()
+    monkeypatch.chdir(tmp_path)
+    code, _, err = run("ledger", "--check", "--results", "records")
+    assert code == 1 and "disagrees with the ledger" in err
+    assert run("ledger", "--write", "--results", "records")[0] == 0
+    assert run("ledger", "--check", "--results", "records")[:2] == (0, "README.md agrees with the records\n")
+
+
+def test_a_book_that_could_not_be_built_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    def build(**_: object) -> None:
+        raise book.BookError("01_data failed in cell 3: no\n  | 1 / 0")
+
+    monkeypatch.setattr(book, "build", build)
+    code, _, err = run("book")
+    assert code == 1 and err == "Error: 01_data failed in cell 3: no\n  | 1 / 0\n"
+
+
+def test_the_summary_says_why_no_verdict_will_rest_on_a_run() -> None:
+    (record,) = results.load_all(dataset="fer2013", recipe="native48", model="cnn-svm")[:1]
+    assert "no verdict" not in cli._summary(record, Path("x"))
+    trial = record | {"complete": False}
+    assert cli._summary(trial, Path("x")).endswith(f"\nno verdict will rest on it: {claims.ineligible(trial)}")
+
+
+def test_values_are_read_as_json_as_python_writes_them_or_as_text() -> None:
+    given = ("a=0.5", "b=[1, 2]", "c=true", "d=True", "e=None", "f=False", "g=last", "h=x=y")
+    wanted = {"a": 0.5, "b": [1, 2], "c": True, "d": True, "e": None, "f": False, "g": "last", "h": "x=y"}
+    assert cli._values(given, "--option") == wanted
+    for wrong in ("query", "=last"):
+        with pytest.raises(click.BadParameter, match=f"wanted NAME=VALUE, got '{wrong}'"):
+            cli._values((wrong,), "--option")

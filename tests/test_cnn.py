@@ -19,6 +19,7 @@ from fer_repro.cnn import (
     PointwiseBlock,
     SevenLayerCNN,
 )
+from fer_repro.figures import cnn as pictures
 
 CLOSE = {"rtol": 2e-5, "atol": 2e-5}  # float32, a few sums long
 
@@ -378,3 +379,70 @@ def test_norm_after_relu_stands_before_the_pooling_and_leaves_the_bias() -> None
         block.norm.weight.uniform_(-2, 2)
     x = torch.randn(4, 3, 10, 10)
     torch.testing.assert_close(block(x), block.pool(block.norm(torch.relu(block.convolution(x)))))
+
+
+# ---------------------------------------------------------------------------------------------- the chapter's pictures
+
+
+def test_the_table_of_layers_is_what_the_layers_are() -> None:
+    model = SevenLayerCNN()
+    table = pictures.layer_table(model, 48)
+    assert table["layer"].str.partition(":")[0].tolist() == ["C1", "P1", "C2", "P2", "C3", "C4", "P3"]
+    assert table["parameters"].sum() == sum(p.numel() for p in model.parameters())
+    assert table["side"].tolist() == [48, 24, 24, 12, 12, 12, 6]
+    kernels, strides = [1, 2, 5, 2, 3, 3, 2], [1, 2, 1, 2, 1, 1, 2]
+    for k, row in enumerate(table.itertuples()):
+        field = 1
+        for kernel, stride in zip(kernels[k::-1], strides[k::-1], strict=True):  # back from one value to the pixels
+            field = (field - 1) * stride + kernel
+        assert (row.field, row.stride) == (field, np.prod(strides[: k + 1]))
+    assert table["multiplications"].iloc[2] == pytest.approx(25 * 32 * 32 * 24**2 / 1e6)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("norm", ["before", "none"])
+def test_the_first_blocks_maps_are_curves_over_the_grey_value(norm: str) -> None:
+    torch.manual_seed(0)
+    block = ConvolutionBlock(1, Convolution(1, 8), pool=False, norm=norm).eval()
+    if norm == "before":
+        shaken(block)
+    slope, offset = (torch.from_numpy(v)[:, None, None] for v in pictures.tones(block))
+    x = images()
+    torch.testing.assert_close(torch.relu(slope * x + offset), block(x), **CLOSE)
+
+
+def test_the_effective_rank_counts_directions_by_their_share_of_the_variance() -> None:
+    t = np.linspace(0, 2 * np.pi, 48, endpoint=False)
+    a, b = np.cos(t), np.sin(t)
+    assert pictures.effective_rank(np.stack([a, 5 * b + 3], 1)) == pytest.approx(2)
+    assert pictures.effective_rank(np.stack([a, -2 * a, a + 1], 1)) == pytest.approx(1)
+    mixed = np.stack([a, 0.6 * a + 0.8 * b, np.ones(48)], 1)  # correlated by 0.6: shares 0.8 and 0.2
+    assert pictures.effective_rank(mixed) == pytest.approx(np.exp(-0.8 * np.log(0.8) - 0.2 * np.log(0.2)))
+
+
+@pytest.mark.usefixtures("styled")
+def test_a_smoothed_loss_stands_at_the_last_of_its_mini_batches() -> None:
+    (axes,) = pictures.losses({"here": np.array([4.0, 2.0, 0.0, 4.0])}, 2).axes
+    assert [v.tolist() for v in axes.lines[0].get_data()] == [[2, 3, 4], [3, 1, 2]]
+
+
+@pytest.mark.usefixtures("styled")
+def test_a_receptive_field_is_as_wide_as_the_table_says() -> None:
+    table = pictures.layer_table(SevenLayerCNN(), 48)
+    for axes, (name, field) in zip(
+        pictures.receptive_fields(np.zeros((48, 48)), table, ["P1", "C3"]).axes, (("P1", 2), ("C3", 20)), strict=True
+    ):
+        assert (axes.patches[0].get_width(), axes.patches[0].get_height()) == (field, field)
+        assert axes.get_title().startswith(f"after {name}\n{field}×{field}, every {2 if name == 'P1' else 4}")
+
+
+@pytest.mark.usefixtures("styled")
+def test_a_face_is_seen_through_the_most_rising_and_the_most_falling_curve() -> None:
+    curves = {"here": (np.array([1.0, 2.0, -3.0]), np.array([0.0, 0.5, 1.0]))}
+    face = np.linspace(-1, 1, 16).reshape(4, 4)
+    above, _, *seen = pictures.tone_curves(curves, face.ravel(), face).axes
+    assert [axes.get_title() for axes in seen] == ["a drawn face", "a rising map", "a falling map"]
+    for axes, wanted in zip(seen, (face, np.maximum(2 * face + 0.5, 0), np.maximum(1 - 3 * face, 0)), strict=True):
+        np.testing.assert_allclose(axes.images[0].get_array(), wanted)
+    rising, also_rising, falling = (line.get_color() for line in above.lines)
+    assert rising == also_rising != falling

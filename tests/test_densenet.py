@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 from torchvision.models.densenet import _DenseBlock
 
 from fer_repro.densenet import DenseBlock, DenseLayer, FullyConnected, Reconstruction
+from fer_repro.figures import densenet as pictures
 
 
 def like_torchvision(ours: DenseBlock, theirs: _DenseBlock) -> None:
@@ -132,3 +134,54 @@ def test_the_layer_before_the_softmax_ends_with_relu() -> None:
     torch.manual_seed(0)
     out = FullyConnected(20, 8)(torch.randn(32, 20))
     assert (out >= 0).all() and (out == 0).any()
+
+
+@pytest.mark.parametrize("connections", ["dense", "sum"])
+def test_the_bottleneck_is_as_wide_as_asked(connections: str) -> None:
+    block = DenseBlock(3, 5, 2, bottleneck=2, connections=connections)
+    assert [layer.conv1.out_channels for layer in block.layers] == [10, 10]  # type: ignore[union-attr]
+
+
+# ---------------------------------------------------------------------------------------------- the chapter's pictures
+
+
+def test_gradients_hang_on_the_seed_of_the_random_function() -> None:
+    torch.manual_seed(0)
+    block, x = DenseBlock(2, 3, 2), torch.randn(4, 2, 5, 1)
+    first, again, other = (pictures.layer_gradients(block, x, seed=seed) for seed in (1, 1, 2))
+    assert first.tolist() == again.tolist() != other.tolist()
+
+
+@pytest.mark.usefixtures("styled")
+def test_reuse_is_the_mean_weight_on_a_source_whatever_its_number_of_maps() -> None:
+    block = DenseBlock(6, 3, 3)
+    for layer in block.layers:
+        nn.init.constant_(layer.conv1.weight, -0.5)  # type: ignore[union-attr, arg-type]
+    with torch.no_grad():
+        block.layers[2].conv1.weight[:, 6:9] *= 2  # type: ignore[union-attr, operator, index]
+    found = pictures.reuse(block)
+    np.testing.assert_allclose(found, [[1, np.nan, np.nan], [1, 1, np.nan], [0.5, 1, 0.5]])
+    axes = pictures.reuse_map({"here": found}).axes[0]
+    names = [[t.get_text() for t in labels] for labels in (axes.get_yticklabels(), axes.get_xticklabels())]
+    assert names == [["$H_1$", "$H_2$", "$H_3$"], ["$x_0$", "$x_1$", "$x_2$"]]
+    shown = {text.get_position()[::-1]: text.get_text() for text in axes.texts}
+    assert shown == {(i, j): f"{found[i, j]:.2f}" for i in range(3) for j in range(i + 1)}
+
+
+def test_a_map_and_its_negative_are_alike() -> None:
+    maps = np.random.default_rng(0).standard_normal((3, 4, 5, 6))
+    maps[:, 1], maps[:, 3] = -2 * maps[:, 0], 0
+    r = abs(np.corrcoef(maps[:, 0].ravel(), maps[:, 2].ravel())[0, 1])
+    assert pictures.likeness(maps) == pytest.approx((1 + 2 * r) / 3)
+
+
+@pytest.mark.usefixtures("styled")
+def test_maps_are_divided_where_a_layers_channels_begin() -> None:
+    maps = np.arange(20.0).reshape(10, 2)
+    faces = {"a": np.zeros((4, 4)), "b": np.zeros((4, 4))}
+    _, first, _, axes, _ = pictures.grown(faces, {"a": maps, "b": -maps}, [0, 4, 7, 10]).axes
+    for panel, wanted in ((first, maps.T), (axes, -maps.T)):
+        np.testing.assert_array_equal(panel.images[0].get_array(), wanted)
+        assert [line.get_xdata()[0] for line in panel.lines] == [3.5, 6.5]
+    names = dict(zip(axes.get_xticks().tolist(), (t.get_text() for t in axes.get_xticklabels())))
+    assert names == {1.5: "$x_0$", 5.0: "$x_1$", 8.0: "$x_2$"}

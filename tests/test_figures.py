@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import inspect
 import re
 from itertools import combinations
 
@@ -212,3 +213,51 @@ def test_badges_have_a_sign_beside_the_colour() -> None:
     assert figures.verdict_badge("reproduced") == "[✓ reproduced]{.verdict .verdict-good}"
     signs = {figures.verdict_sign(verdict) for verdict in ("reproduced", "partial", "not reproduced", "not testable")}
     assert len(signs) == 4
+
+
+def test_an_svg_is_given_its_size_in_the_pixels_of_a_page() -> None:
+    shown = figures.figure(line, "fig-line", "A", "B")
+    given = re.findall(r"^(\d+) (\d+) data:", shown.myst, re.MULTILINE)
+    for size, picture in zip(given, pictures(shown), strict=True):
+        points = re.findall(rb'(?:width|height)="([\d.]+)pt"', picture)[:2]
+        assert [int(value) for value in size] == [round(float(value) * 96 / 72) for value in points]
+
+
+def test_an_index_becomes_the_first_column_where_it_is_wanted() -> None:
+    frame = pd.DataFrame({"value": [1]}, index=pd.Index(["a"], name="name"))
+    assert (
+        "| name | value |\n| :--- | ---: |\n| a | 1 |" in figures.numbered_table(frame, "tab-a", "A", index=True).myst
+    )
+    assert "| value |\n| ---: |\n| 1 |" in figures.numbered_table(frame, "tab-a", "A").myst
+
+
+@pytest.mark.parametrize(
+    ("p", "said"), [(0.5, "0.500"), (0.004, "0.004"), (0.0006, "0.001"), (0.0004, "< 0.001"), (0.0, "< 0.001")]
+)
+def test_a_p_value_has_three_digits_or_a_bound(p: float, said: str) -> None:
+    assert figures.p_value(p) == said
+
+
+def test_a_listing_names_its_first_and_last_line() -> None:
+    lines, start = inspect.getsourcelines(documented)
+    shown = figures.listing(documented)
+    assert f"test_figures.py:{start}-{start + len(lines) - 1}`" in shown.myst
+    assert f"lines {start}-{start + len(lines) - 1}\n" in shown.text
+
+
+def test_what_is_reproduced_alone_has_a_tick_and_what_is_not_a_cross() -> None:
+    signs = {verdict: figures.verdict_sign(verdict) for verdict in figures.VERDICTS}
+    assert [verdict for verdict, sign in signs.items() if sign == "✓"] == ["reproduced"]
+    assert [verdict for verdict, sign in signs.items() if sign == "✗"] == [
+        "not reproduced",
+        "inconsistent in the paper",
+    ]
+    assert [verdict for verdict, sign in signs.items() if sign == "–"] == ["not testable", "not run yet"]
+
+
+@pytest.mark.parametrize("folded", [False, True])
+def test_a_tip_is_folded_where_it_is_wanted(folded: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    figures.tip("All of it.", "Why", kind="note", folded=folded)
+    said = capsys.readouterr().out
+    assert "{admonition} Why" in said and ":class: note" in said
+    assert ("dropdown" in said) == folded

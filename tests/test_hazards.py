@@ -8,8 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import row_labels
 
-from fer_repro import data, figures, hazards
+from fer_repro import data, figures, hazards, paper
 from fer_repro.data import FER_CLASSES, FaceDataset, audit, splits
 from fer_repro.figures import hazards as pictures
 
@@ -310,3 +311,142 @@ def test_people_of_two_splits_are_drawn_each_on_their_own():
 def test_images_of_no_sequence_have_no_companions(films):
     lost = replace(splits.protocol(films, "frames", seed=1), sequence=np.full(len(films), -1))
     assert hazards.companions(lost)["sequence"] == 0
+
+
+# ------------------------------------------------------------------------------------------ what the pictures show
+
+
+@pytest.mark.usefixtures("styled")
+def test_shares_and_counts_stand_beside_their_class():
+    (axes,) = pictures.imbalance({"one": {"x": 30, "y": 10}, "two": {"y": 5, "z": 5}}).axes
+    rows, shown = row_labels(axes), []
+    for bar, text in zip(axes.patches, axes.texts, strict=True):
+        y = bar.get_y() + bar.get_height() / 2
+        assert text.get_position()[1] == pytest.approx(y)
+        shown.append((rows[round(y)], bar.get_width(), text.get_text()))
+    wanted = [("x", 75, "30"), ("y", 25, "10"), ("z", 0, "none"), ("x", 0, "none"), ("y", 50, "5"), ("z", 50, "5")]
+    assert shown == wanted
+
+
+@pytest.mark.usefixtures("styled")
+def test_squares_of_copies_are_the_test_set():
+    (axes,) = pictures.copies({"near_copies": 20}, {"test": 100, "known": 30, "another_label": 10}).axes
+    assert [len(line.get_xdata()) for line in axes.lines] == [2, 1, 2, 5]
+    said = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert [label.rpartition(": ")[2] for label in said] == ["20", "10", "20", "50"]
+    assert said[-1] == "no copy found: 50"
+
+
+@pytest.mark.usefixtures("styled")
+def test_groups_and_similarities_are_those_given():
+    similarity = {"from": 0.0, "to": 1.0, "others": [4, 2], "copies": [0, 7]}
+    left, right = pictures.groups_and_similarity({"sizes": {"2": 9, "5": 1}}, {"similarity": similarity}).axes
+    assert [(bar.get_x() + bar.get_width() / 2, bar.get_height()) for bar in left.patches] == [(2, 9), (5, 1)]
+    shown = {step.get_label(): step.get_data().values.tolist() for step in right.patches}
+    assert shown == {"no copy in training": [4, 2], "copy in training": [0, 7]}
+
+
+@pytest.mark.usefixtures("styled")
+def test_a_conflict_stands_where_its_two_classes_meet():
+    (axes,) = pictures.conflicts({"a, c": 3, "b, c": 2}, ("a", "b", "c")).axes
+    columns = [label.get_text() for label in axes.get_xticklabels()]
+    at = {t.get_text(): (columns[int(t.get_position()[0])], row_labels(axes)[t.get_position()[1]]) for t in axes.texts}
+    assert at["3"] == ("a", "c") and at["2"] == ("b", "c") and at["0"] == ("a", "b")
+
+
+@pytest.mark.usefixtures("styled")
+def test_each_division_stands_beside_what_it_gives_away():
+    keys = ("sequence", "subject", "nearest", "linear")
+    found = {
+        name: dict(zip(keys, np.array([0.9, 0.8, 0.7, 0.6]) - 0.2 * k)) for k, name in enumerate(pictures.DIVISIONS)
+    }
+    left, right = pictures.leak(found, 0.25, {"the paper": 0.95}).axes
+    rows = {label: name for name, label in pictures.DIVISIONS.items()}
+    for bars, key in zip(left.containers, ("sequence", "subject"), strict=True):
+        for bar in bars:
+            name = rows[row_labels(left)[round(bar.get_y() + bar.get_height() / 2)]]
+            assert bar.get_width() == pytest.approx(100 * found[name][key])
+    lines = {line.get_label(): line for line in right.lines}
+    for key, label in pictures.CLASSIFIERS.items():
+        for x, y in zip(*lines[label].get_data(), strict=True):
+            assert x == pytest.approx(100 * found[rows[row_labels(left)[y]]][key])
+    assert lines["the paper"].get_xdata()[0] == 95 and lines["largest class"].get_xdata()[0] == 25
+
+
+@pytest.mark.usefixtures("styled")
+def test_copies_with_another_label_are_dotted_and_say_so():
+    rows = [
+        (c, w, s, 0.1 * k)
+        for k, (c, w) in enumerate((c, w) for c in hazards.CLASSIFIERS for w in (False, True))
+        for s in (0, 1)
+    ]
+    (axes,) = pictures.planted(pd.DataFrame(rows, columns=["classifier", "relabelled", "share", "accuracy"])).axes
+    for k, line in enumerate(axes.lines):
+        assert line.get_label().startswith(list(pictures.CLASSIFIERS.values())[k // 2])
+        assert ("another label" in line.get_label()) == (line.get_linestyle() == ":") == (k % 2 == 1)
+        assert line.get_xdata().tolist() == [0, 100] and line.get_ydata() == pytest.approx([10 * k] * 2)
+
+
+@pytest.mark.usefixtures("styled")
+def test_what_copies_are_worth_stands_beside_its_method():
+    rows = [("proposed", 0.9, 0.7, 0.6), ("proposed", 0.8, 0.7, 0.5), ("cnn-lstm", 0.4, 0.3, 0.2)]
+    (axes,) = pictures.worth(pd.DataFrame(rows, columns=["model", "on_copies", "all", "without"])).axes
+    shown = {line.get_label(): list(zip(*line.get_data(), strict=True)) for line in axes.lines}
+    for label, k in (("with a copy in training", 1), ("all of PrivateTest", 2), ("without a copy", 3)):
+        for (x, y), row in zip(shown[label], rows, strict=True):
+            assert (x, row_labels(axes)[y]) == (pytest.approx(100 * row[k]), paper.METHOD_NAMES[row[0]])
+
+
+# ------------------------------------------------------------------------------------------ seeds, splits, real sets
+
+
+def test_a_seed_says_which_images_are_planted(tiny_fer):
+    first, again, other = (hazards.plant(tiny_fer, 0.5, seed).images for seed in (1, 1, 2))
+    assert np.array_equal(first, again) and not np.array_equal(first, other)
+
+
+def test_a_large_ridge_leaves_the_linear_classifier_the_largest_class_alone():
+    rng, labels = np.random.default_rng(0), np.repeat([0, 0, 1], 60)
+    images = rng.integers(0, 100, (180, 16, 16)).astype(np.uint8)
+    images[labels == 1, :4] += 100
+    ds = FaceDataset(images, labels, ("a", "b"), np.where(np.arange(180) % 2, "train", "test"))
+    assert set(hazards.linear(ds)) == {0, 1} and set(hazards.linear(ds, ridge=1e12)) == {0}
+
+
+def test_a_leak_is_measured_over_as_many_splits_as_asked_each_of_its_own_seed(films, monkeypatch):
+    found = hazards.divisions(films, 3, folds=2)
+    assert [len(divided) for divided in found.values()] == [3, 3, 2]
+    for divided in found.values():
+        assert len({one.split.tobytes() for one in divided}) == len(divided)
+    given = []
+    monkeypatch.setattr(hazards, "divisions", lambda ds, n: given.append(n) or {})
+    assert hazards.leak(films, 7) == {} and given == [7]
+
+
+def test_near_copies_are_among_those_without_copies(tiny_fer):
+    images, labels = tiny_fer.images.copy(), tiny_fer.labels.copy()
+    train, test = np.flatnonzero(tiny_fer.split == "train")[2:], np.flatnonzero(tiny_fer.split == "test")
+    images[test[:4]] = images[train[:4]]
+    images[test[4:10]] = images[train[4:10]] // 2 + 20  # the same but for the light
+    labels[test[:10]] = labels[train[:10]]
+    labels[test[4]] = (labels[test[4]] + 1) % 7
+    ds = replace(tiny_fer, images=images, labels=labels)
+    right = hazards.nearest(ds).predicted == ds.part("test").labels
+    found = hazards.neighbourhood(ds)
+    assert (found["copies"], found["near_copies"]) == (4, 6)
+    wanted = {"all": right, "copies": right[:4], "near copies": right[4:10], "without copies": right[4:]}
+    assert found["accuracy"] == {name: round(float(which.mean()), 4) for name, which in wanted.items()}
+    assert found["accuracy"]["near copies"] == round(5 / 6, 4) != found["accuracy"]["without copies"]
+
+
+def test_facts_of_films_count_films_and_those_of_faces_each_division(films, tiny_fer, monkeypatch):
+    monkeypatch.setattr(hazards, "leak", lambda ds: {})
+    found = hazards.ckplus_facts(films[np.arange(107)])  # the last film has lost a frame
+    assert found["sequences_by_class"] == {"a": 12, "b": 12, "c": 12}
+    assert found["sequences_a_subject"] == {"3": 12} and found["frames_a_sequence"] == {"2": 1, "3": 35}
+    ds = hazards.plant(tiny_fer, 1.0)
+    mixed = replace(ds, split=splits.protocol(ds, "frames", seed=0).split)
+    facts = hazards.fer2013_facts(ds)
+    assert facts["twins"] == {"official": hazards.twins(ds), "random": hazards.twins(mixed)}
+    assert facts["neighbours"]["official"]["copies"] == 14 == facts["twins"]["official"]["known"]
+    assert facts["neighbours"]["random"] == hazards.neighbourhood(mixed) != facts["neighbours"]["official"]

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
+from fer_repro.figures import lda as pictures
 from fer_repro.lda import LinearDiscriminantProjection, ProjectionLayer, scatter_matrices
 
 SIZES = (40, 25, 60, 15)
@@ -342,3 +344,50 @@ def test_the_layer_takes_the_reading_of_equation_12_that_it_is_given(within: str
     layer.fit(torch.from_numpy(x).float()[:, None], torch.from_numpy(y))
     slow = LinearDiscriminantProjection(within=within).fit_transform(x, y)
     np.testing.assert_allclose(layer(torch.from_numpy(x).float()[:, None])[:, 0].numpy(), slow / slow.std(0), atol=1e-3)
+
+
+# ---------------------------------------------------------------------------------------------- the chapter's pictures
+
+
+def test_the_nearest_mean_is_a_class_and_no_position() -> None:
+    train, labels = np.array([[0.0], [1.0], [10.0], [11.0]]), np.array([2, 2, 5, 5])
+    assert pictures.nearest_mean(train, labels, np.array([[2.0], [9.0], [9.0], [3.0]]), np.array([2, 5, 2, 5])) == 0.5
+
+
+def test_steps_that_say_the_same_are_alike_and_others_are_not() -> None:
+    x = np.random.default_rng(0).standard_normal((200, 1, 40))
+    assert pictures.row_likeness(np.repeat(x, 5, axis=1)) == pytest.approx(1)
+    apart = np.random.default_rng(1).standard_normal((200, 5, 40))
+    assert pictures.row_likeness(apart) == pytest.approx(0, abs=0.02)
+    assert pictures.row_likeness(apart + 100) == pytest.approx(pictures.row_likeness(apart))
+
+
+@pytest.mark.usefixtures("styled")
+def test_as_many_directions_as_classes_less_one_are_told_from_rounding() -> None:
+    (axes,) = pictures.spectrum(np.array([3.0, 1.0, 1e-16, 1e-17]), 3).axes
+    colors = [bar.get_facecolor() for bar in axes.patches]
+    assert colors[0] == colors[1] != colors[2] == colors[3]
+    assert [bar.get_height() for bar in axes.patches[:2]] == [3, 1]
+    assert axes.lines[0].get_xdata()[0] == 2.5
+
+
+@pytest.mark.usefixtures("styled")
+def test_each_kind_of_feature_has_a_panel_of_its_own() -> None:
+    rows = [
+        (f, m, k, a + 0.01 * k) for f, m, a in (("x", "LDA", 0.5), ("x", "PCA", 0.3), ("y", "LDA", 0.7)) for k in (1, 2)
+    ]
+    table = pd.DataFrame(rows, columns=["features", "method", "directions", "accuracy"])
+    panels = pictures.separation(table, 0.25).axes
+    shown = [{line.get_label(): list(line.get_ydata()) for line in axes.lines} for axes in panels]
+    assert [axes.get_title() for axes in panels] == ["x", "y"]
+    assert shown[0].pop("most frequent class") == shown[1].pop("most frequent class") == [25, 25]
+    assert shown[0] == {"LDA": pytest.approx([51, 52]), "PCA": pytest.approx([31, 32])}
+    assert shown[1] == {"LDA": pytest.approx([71, 72])}
+
+
+@pytest.mark.usefixtures("styled")
+def test_a_large_mark_stands_at_the_mean_of_its_class() -> None:
+    x, labels = np.array([[0.0, 0.0], [2.0, 4.0], [10.0, 1.0]]), np.array([0, 0, 1])
+    axes = pictures.projections({"here": x}, labels, ("anger", "fear", "neutral")).axes[0]
+    shown = [c.get_offsets().tolist() for c in axes.collections]
+    assert shown == [[[0, 0], [2, 4]], [[1, 2]], [[10, 1]], [[10, 1]], []]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
+from conftest import row_labels
 
 from fer_repro import claims, figures, mechanisms, paper, training
 from fer_repro.cnn import SevenLayerCNN
@@ -222,8 +224,64 @@ def test_committed_measurements_fit_the_plan():
         assert list(record["series"]) == list(m.series)
         assert (record.get("with"), record.get("without"), record.get("better")) == (m.with_, m.without, m.better)
         assert record["setting"] == json.loads(json.dumps(mechanisms.asdict(mechanisms.Setting())))
+        arms = {arm: mechanisms.asdict(mechanisms.ARMS[arm]) for arm, _ in m.series.values()}
+        assert record["arms"] == json.loads(json.dumps(arms))
         assert len(record["seeds"]) >= claims.MINIMUM_SEEDS
         assert record["code"]["commit"]
+
+
+def test_attention_on_covered_rows_is_what_they_get_from_all_that_ask(monkeypatch):
+    """Two rows of eight covered, one step of four: all steps look at it when it is covered, evenly when it is free."""
+    free = np.full((3, 8, 8), 90, np.uint8)
+    barred = free.copy()
+    barred[:, :2] = 10
+    looks = {1.0: np.zeros((3, 4, 4)), 0.0: np.full((3, 4, 4), 0.25)}
+    looks[1.0][:, :, 0] = 1
+    monkeypatch.setattr(
+        mechanisms, "test_faces", lambda setting, occluded, **_: SimpleNamespace(images=barred if occluded else free)
+    )
+    monkeypatch.setattr(mechanisms, "_seen", lambda *_, occluded, **__: {"weights": looks[occluded]})
+    m = BY_ID["attention-weight"]
+    found = {name: method(arm, 0, m, TINY) for name, (arm, method) in m.series.items()}
+    assert found == {"a bar before them": [4.0] * 4, "the same rows, free": [1.0] * 4}
+
+
+def test_curves_are_of_validation_and_overfitting_is_what_training_is_above_it(monkeypatch):
+    curves = [{"train_accuracy": 0.5, "val_accuracy": 0.25}, {"train_accuracy": 0.75, "val_accuracy": 1.0}]
+    monkeypatch.setattr(mechanisms, "fit", lambda *_: SimpleNamespace(curves=curves))
+    assert mechanisms.learning("proposed", 0, BY_ID["batch-norm"], TINY) == [25, 100]
+    assert mechanisms.overfitting("proposed", 0, BY_ID["batch-norm-overfitting"], TINY) == [25, -25]
+
+
+def test_the_seed_options_and_changes_of_an_arm_reach_its_training(monkeypatch):
+    asked = []
+
+    def job(dataset, model, how, **more):
+        asked.append({"model": model, "recipe": how.name, **more})
+        raise InterruptedError
+
+    monkeypatch.setattr(training, "job", job)
+    for name, seed in (("no attention", 3), ("no batch norm, slower", 1)):
+        with pytest.raises(InterruptedError):
+            mechanisms.fit.__wrapped__(name, seed, TINY)
+    common = {"recipe": "quick", "epochs": 2}
+    plain = {"rotate": 0.0, "dropout": 0.0}
+    assert asked == [
+        common | {"model": "no_attention", "seed": 3, "options": {}, "changes": plain},
+        common
+        | {"model": "proposed", "seed": 1, "options": {"norm": "none"}, "changes": plain | {"learning_rate": 1e-3}},
+    ]
+
+
+def test_arms_without_eq_1_and_without_the_pointwise_convolution_are_built_so():
+    what = training.job("synthetic", "proposed", mechanisms.recipe.get("quick"), seed=0, epochs=2)
+    built = {}
+    for name in ("proposed", "no normalisation", "no 1x1"):
+        trainer = mechanisms._Trainer(what, mechanisms.training_faces(0, TINY), training.engine("cpu"), None, False)
+        trainer.set_up(mechanisms.ARMS[name])
+        fixed = {isinstance(images, mechanisms.FixedScale) for images in trainer.images.values()}
+        built[name] = (fixed, len(trainer.model.cnn.blocks))
+    assert built == {"proposed": ({False}, 4), "no normalisation": ({True}, 4), "no 1x1": ({False}, 3)}
 
 
 # -- bad input
@@ -283,3 +341,40 @@ def test_figures_show_every_series_and_effect(made_up):
         images = mechanisms.test_faces(TINY).images[:3]
         assert len(pictures.along([images], [[0.0, 0.1, 0.2]], ["blur"]).axes) == 3
     plt.close("all")
+
+
+@pytest.mark.usefixtures("styled")
+def test_the_effects_of_a_claim_are_drawn_with_the_band_of_their_mean(made_up):
+    made_up["series"]["with attention"][0][0] += 3
+    whole = claims.effect(made_up)
+    left, right = pictures.curves(made_up).axes
+    for line, values in zip(left.lines[:1] + left.lines[4:5], made_up["series"].values(), strict=True):
+        assert line.get_ydata() == pytest.approx(np.mean(values, axis=1))
+    (band,) = right.patches
+    assert (band.get_y(), band.get_y() + band.get_height()) == pytest.approx((whole["low"], whole["high"]))
+    assert right.lines[1].get_ydata()[0] == pytest.approx(whole["mean"])
+
+
+@pytest.mark.usefixtures("styled")
+def test_the_overview_divides_an_effect_by_half_its_interval_and_colours_it_by_its_word(made_up):
+    made_up["series"]["with attention"][0][0] += 3
+    against = made_up | {"id": "blur", "with": "without", "without": "with attention"}
+    effects = {r["id"]: claims.effect(r) for r in (made_up, against)}
+    words = claims.judgements([made_up, against])["word"]
+    assert words.to_dict() == {"occlusion": "supported", "blur": "contradicted"}
+    (axes,) = pictures.overview([made_up, against]).axes
+    names = row_labels(axes)
+    for mark in (line for line in axes.lines if line.get_marker() not in ("", "None") and len(line.get_xdata())):
+        id = names[mark.get_ydata()[0]].partition(": ")[2]
+        found = effects[id]
+        assert mark.get_xdata()[0] == pytest.approx(2 * found["mean"] / (found["high"] - found["low"]))
+        assert mark.get_color() == pictures.WORD_COLORS[words[id]]
+
+
+@pytest.mark.usefixtures("styled")
+def test_each_face_along_a_knob_has_its_own_value():
+    images = [np.full((k, 4, 4), 10 * k, np.uint8) + np.arange(k, dtype=np.uint8)[:, None, None] for k in (2, 3)]
+    grid = np.reshape(pictures.along(images, [[-1.0, 0.5], [0.0, 1.0, 2.0]], ["yaw", "blur"]).axes, (2, 3))
+    shown = [[(int(a.images[0].get_array()[0, 0]), a.get_title()) for a in line if a.images] for line in grid]
+    assert shown == [[(20, "−1"), (21, "0.5")], [(30, "0"), (31, "1"), (32, "2")]]
+    assert [line[0].texts[0].get_text() for line in grid] == ["yaw", "blur"]

@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+from conftest import row_labels
 from torch import nn
 
 from fer_repro import network
 from fer_repro.attention import point_multiplication_attention
 from fer_repro.bilstm import serialise
+from fer_repro.figures import network as pictures
 from fer_repro.lda import LinearDiscriminantProjection
 from fer_repro.network import ABLATIONS, NAMES, ProposedNetwork, build
 
@@ -330,3 +333,66 @@ def test_every_reading_of_an_open_question_is_another_network(options) -> None:
         model.fit_stage(model(x)[1]["attended"], labels)
         said.append(model(x)[0])
     assert (said[0] - said[1]).abs().max() > 1e-4
+
+
+# ---------------------------------------------------------------------------------------------- the chapter's pictures
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_modules_parameters_are_the_finished_networks(name: str) -> None:
+    model = build(name, 7, 48)
+    counts = pictures.module_parameters(model)
+    assert sum(counts.values()) == model.deployed_parameters() == PARAMETERS[name][0]  # type: ignore[operator]
+
+
+@pytest.mark.usefixtures("styled")
+def test_parameters_are_stacked_beside_their_network() -> None:
+    table = pd.DataFrame({"CNN": [1.0, 2.0], "LSTM": [30.0, 40.0]}, index=["a", "b"])
+    (axes,) = pictures.parameter_bars(table).axes
+    bars = [[(bar.get_x(), bar.get_width()) for bar in module] for module in axes.containers]
+    assert bars == [[(0, 1), (0, 2)], [(1, 30), (2, 40)]]
+    labels = [(text.get_position()[1], text.get_text()) for text in axes.texts]
+    assert labels == [(1, "31"), (0, "42")]
+    assert row_labels(axes) == {1: "a", 0: "b"}
+
+
+@pytest.mark.usefixtures("styled")
+def test_a_runs_course_is_named_and_lda_marked_between_the_stages() -> None:
+    keys = ("epoch", "stage", "train_loss", "val_loss", "train_accuracy", "val_accuracy", "center_loss")
+    rows = [(1, 1, 2.0, 3.0, 0.2, 0.1, 5.0), (2, 1, 1.0, 2.0, 0.3, 0.2, 4.0), (3, 2, 0.5, 1.0, 0.4, 0.3, 3.0)]
+    panels = pictures.course({"curves": [dict(zip(keys, row)) for row in rows]}).axes
+    wanted: list[dict[str, float]] = [
+        {"training": 2, "validation": 3},
+        {"training": 20, "validation": 10},
+        {"training": 5},
+    ]
+    for axes, first in zip(panels, wanted, strict=True):
+        *lines, fitted = axes.lines
+        assert {line.get_label(): line.get_ydata()[0] for line in lines} == pytest.approx(first)
+        assert list(fitted.get_xdata()) == [2.5, 2.5] and fitted.get_label() == "LDA fitted"
+
+
+@pytest.mark.usefixtures("styled")
+def test_a_mini_batch_moves_the_centers_of_its_own_classes() -> None:
+    labels, batches = np.array([0, 0, 1, 2, 1, 0]), [np.array([0, 1, 5]), np.array([2, 3])]
+    (axes,) = pictures.mini_batches(batches, labels, ("anger", "fear", "neutral")).axes
+    assert [t.get_text() for t in axes.texts if "centers" in t.get_text()] == ["1 of 3 centers", "2 of 3 centers"]
+
+
+@pytest.mark.usefixtures("styled")
+def test_each_step_of_the_architecture_has_the_shape_that_leaves_it() -> None:
+    shapes = {step.part: (k, 2 * k) for k, step in enumerate(pictures.STEPS)}
+    texts = [text.get_text() for text in pictures.architecture(shapes).axes[0].texts]
+    for k, step in enumerate(pictures.STEPS):
+        assert texts[3 * k : 3 * k + 3] == [step.title, step.does, f"{k}×{2 * k}"]
+
+
+@pytest.mark.usefixtures("styled")
+def test_what_is_removed_is_dashed_and_names_what_stands_in() -> None:
+    (axes,) = pictures.ablations().axes
+    dashed = [
+        text
+        for text, box in zip([t.get_text() for k, t in enumerate(axes.texts) if k % 7], axes.patches, strict=True)
+        if box.get_linestyle() == "--"
+    ]
+    assert dashed == ["the image's\nown rows", "BiLSTM's\noutput", "LDA's\noutput"]

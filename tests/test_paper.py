@@ -330,3 +330,35 @@ def test_a_table_of_one_error_raises_nothing_and_one_a_hundredth_off_does(n):
     assert len(found) == 2 and not found["raised"].any()
     assert consistency.one_error(article(recall + 0.01, precision - 0.01), classes=(7,))["raised"].all()
     assert consistency.one_error(article(50.0, 50.0), classes=(7,))["raised"].all()  # a class alone, not its share
+
+
+def test_by_chance_is_of_as_many_numbers_as_are_looked_at():
+    for row in consistency.granularity().query("n < 400").itertuples():
+        assert row.by_chance == pytest.approx(5 * consistency.chance(row.n)) and row.of == 5
+
+
+def test_what_the_claim_is_compared_with_is_in_percent():
+    facts = consistency.human_agreement()
+    found = consistency.against_the_field(facts=facts).set_index("who")
+    assert facts is not None
+    for key, who in consistency.AGREEMENTS.items():
+        assert found.loc[who, "value"] == 100 * facts["test"][key]
+    assert found.loc[found["kind"] == "shipped", "value"].between(30, 80).all()
+    assert (found["kind"] == "shipped").sum() > 2
+    assert (found["gap"] == found["claimed"] - found["value"]).all()
+
+
+def test_percentages_gaps_and_bytes_are_what_their_names_say():
+    for row in consistency.percent_statements().itertuples():
+        ours, theirs = (PAPER.tables[row.dataset][m][row.metric] for m in ("proposed", row.row))
+        assert row.points == pytest.approx(ours - theirs)
+        assert row.relative == pytest.approx(100 * (ours / theirs - 1))
+        assert row.relative_to_ours == pytest.approx(100 * (1 - theirs / ours))
+    for row in consistency.bilstm_above_ablation().itertuples():
+        assert row.gap == pytest.approx(row.cnn_bilstm - row.rate) and row.raised == (row.gap > 0.011)
+    found = consistency.memory().set_index("what")["bytes"]
+    one = found["all images, 1 byte a pixel"]
+    assert one == PAPER.images * PAPER.size**2
+    assert found["all images, single precision"] == 4 * one
+    assert found["all images, double precision (MATLAB's default)"] == 8 * one
+    assert found["first convolution's maps, all images, single"] == 32 * 4 * one

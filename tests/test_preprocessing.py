@@ -511,3 +511,14 @@ def test_another_interpolation_is_another_file(tmp_path) -> None:
     for method in ("auto", "nearest", "cubic"):
         result = pre.prepared(faces(), 16, interpolation=method, cache_dir=tmp_path)
         np.testing.assert_array_equal(result, pre.prepare_uint8(faces().images, 16, interpolation=method))
+
+
+@pytest.mark.usefixtures("styled")
+def test_histograms_are_in_percent_of_images_and_shares_of_a_faces_pixels() -> None:
+    before = random_images(5, 8, 8)
+    after = pre.global_contrast_normalize(before)
+    for axes in measures.spread(before, after).axes:
+        assert sum(bar.get_height() for bar in axes.patches) == pytest.approx(100)
+    grid = np.reshape(measures.stages({"bytes": before[:3], "Eq. 1": np.clip(after[:3], -2, 2)}).axes, (4, 2))
+    for axes in grid[3]:
+        assert [line.get_ydata().sum() for line in axes.lines] == pytest.approx([1, 1, 1])

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import row_labels
 from scipy import stats
 
 from fer_repro import claims, figures, metrics, network, paper, sensitivity, sweep
@@ -282,3 +283,48 @@ def test_runs_of_two_folds_are_not_paired_with_each_others_defaults():
         r["predictions"]["label"] = r["predictions"]["label"][::-1]
     with pytest.raises(ValueError, match="different test images cannot be compared"):
         sensitivity.compare(runs)
+
+
+def _moves():
+    """Return a comparison of three readings: a large move down, a small one up, and a sure one up between them."""
+    table = sensitivity.compare([record(range(100)), record(range(160), variant="query=last")])
+    rows = [table.iloc[0].to_dict() | more for more in (
+        {"reading": "down", "difference": -0.3, "low": -0.5, "high": -0.1, "significant": False},
+        {"reading": "up", "difference": 0.1, "low": 0.0, "high": 0.2, "significant": False},
+        {"reading": "sure", "difference": 0.2, "low": 0.1, "high": 0.4, "significant": True},
+    )]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+@pytest.mark.usefixtures("styled")
+def test_the_tornado_has_the_largest_move_on_top_and_fills_what_is_sure():
+    (axes,) = pictures.tornado(_moves(), 0.02).axes
+    labels = row_labels(axes)
+    assert [labels[y].split()[-1] for y in (2, 1, 0)] == ["down", "sure", "up"]
+    intervals, dots = axes.lines[1::2], axes.lines[2::2]
+    for dot, interval, (x, low, high) in zip(
+        dots, intervals, ((-30, -50, -10), (20, 10, 40), (10, 0, 20)), strict=True
+    ):
+        assert dot.get_xdata()[0] == pytest.approx(x) and interval.get_xdata() == pytest.approx([low, high])
+        assert (dot.get_markerfacecolor() == "none") == (x != 20)
+
+
+def test_an_answer_says_of_each_move_whether_it_is_significant():
+    options = next(q.options for q in paper.QUESTIONS if q.id == "Q8")
+    text = pictures.answer("Q8", options, {"here": _moves()})
+    assert "down: **-30.0** points (-50.0 to -10.0, not significant" in text
+    assert "sure: **+20.0** points (+10.0 to +40.0, {record}" in text
+
+
+@pytest.mark.parametrize(
+    ("run", "said"),
+    [
+        ({"fer2013", "synthetic"}, "on FER2013 at 48×48 and on drawn faces: *"),
+        ({"synthetic"}, "on drawn faces only: *"),
+        (set(), "planned, not run yet: *"),
+    ],
+)
+def test_where_a_reading_was_run_is_said(run, said, monkeypatch):
+    monkeypatch.setattr(pictures.results, "load_all", lambda dataset, **_: [dataset])
+    monkeypatch.setattr(sensitivity, "missing", lambda records, readings: [] if records[0] in run else readings)
+    assert f"with the default, {said}" in pictures.measured("Q6")

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fer_repro import claims, network, results, speed
+from fer_repro import claims, metrics, network, results, speed
 from fer_repro.data.splits import FOLDS
 from fer_repro.figures import speed as pictures
 
@@ -175,6 +175,9 @@ def test_precision_is_compared_on_ckplus_once_all_folds_are_there(tmp_path: Path
     runs = claims.collect(folds)["CK", "native48", "proposed"]
     assert found["mixed"].iloc[0] == pytest.approx((runs.predictions == runs.labels).mean())  # of sequences
     assert found["float32"].iloc[0] == 1
+    wanted = metrics.paired_differences(runs.labels, runs.predictions, runs.labels[None], runs.classes, runs.groups)
+    mcnemar = metrics.mcnemar_over_seeds(runs.labels, runs.predictions, runs.labels[None])
+    assert found["p"].iloc[0] == wanted["accuracy"].p > mcnemar  # sequences of one person are not independent
 
 
 def write_like(like: results.Record, folder: Path, precision: str, right: int, **fields: Any) -> None:
@@ -233,3 +236,51 @@ def test_peers_are_ranked_and_ours_are_told_apart() -> None:
     assert found["where"].tolist() == ["PyPI 1.2", "3 seeds"]
     assert found["flip"].isna().tolist() == [False, True]
     assert found["milliseconds"].tolist() == [2, 2] and found["milliseconds_of_64"].tolist() == [0.5, 0.5]
+
+
+def test_growth_is_drawn_in_the_units_its_axes_name() -> None:
+    figure = pictures.growth(GROWTH)
+    time, memory, size, batch = figure.axes
+    for axes, x, y in (
+        (time, [1000, 2000, 4000], [1, 2, 4]),
+        (size, [32, 64, 128], [1.024, 4.096, 16.384]),  # milliseconds
+    ):
+        measured, line = (np.array(drawn.get_data()) for drawn in axes.lines)
+        np.testing.assert_allclose(measured, [x, y])
+        np.testing.assert_allclose(line, [x, y])  # these grow just as the line that is drawn for comparison
+    assert "milliseconds" in size.get_ylabel()
+    assert memory.lines[0].get_ydata().tolist() == [110, 120, 140]
+    assert batch.lines[0].get_data()[1].tolist() == [516, 532, 564]
+    plt.close(figure)
+
+
+def test_a_peers_mark_has_its_interval_and_size() -> None:
+    given = {"name": ["a"], "ours": [False], "accuracy": [0.6], "low": [0.55], "high": [0.62]}
+    figure = pictures.peers(pd.DataFrame(given | {"milliseconds": [2.0], "parameters": [700_000]}))
+    (axes,) = figure.axes
+    interval, mark = axes.lines
+    assert interval.get_ydata() == pytest.approx([55, 62]) and mark.get_data()[1] == pytest.approx([60])
+    assert axes.texts[0].get_text() == "a, 700k"
+    plt.close(figure)
+
+
+def test_plain_loops_and_ours_have_colours_of_their_own() -> None:
+    figure = pictures.ladder(speed.ladder(TRAINING))
+    plain, other, step, ours = (bar.get_facecolor() for bar in figure.axes[0].patches)
+    assert plain == other and len({plain, step, ours}) == 3
+    plt.close(figure)
+
+
+def test_accuracy_on_twins_is_not_that_on_the_others() -> None:
+    row = {"name": "a", "ours": True, "seeds": [0], "parameters": 1, "accuracy": 0.5, "low": 0.4, "high": 0.6}
+    row |= {"without_twins": {"accuracy": 0.45}, "on_twins": {"accuracy": 0.9}, "with_flip": None}
+    row["milliseconds"] = {n: {"image": 1.0} for n in ("1", "64")}
+    (found,) = speed.peers({"rows": [row]}).itertuples()
+    assert (found.unseen, found.twins) == (0.45, 0.9)
+
+
+def test_a_machine_is_described_in_the_units_it_is_sold_in() -> None:
+    said = speed.machine(MADE)
+    assert said == "A processor, 2 cores, 16 GiB, Linux, Python 3.11.7, PyTorch 2.14.1; 2026-01-02, load 0.1"
+    small = speed.machine({**MADE, "machine": {**MADE["machine"], "memory_bytes": None, "instructions": ["avx2"]}})
+    assert small.startswith("A processor (avx2), 2 cores, unknown memory, Linux")

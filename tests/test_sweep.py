@@ -412,3 +412,51 @@ def test_a_run_whose_worker_dies_is_a_failure_and_the_rest_goes_on(tmp_path: Pat
     assert all("KilledWorker" in o.message for o in failed)
     assert len(list(tmp_path.rglob("failure.txt"))) == len(failed)
     assert len(results.load_all(tmp_path)) == len(runs) - len(failed)
+
+
+# ------------------------------------------------------------------------------------------------ what a sweep says
+
+
+def test_the_time_to_go_is_that_of_runs_that_were_done_shared_among_those_at_once() -> None:
+    said: list[str] = []
+    report = sweep._Report(6, 2, said.append, 100.0)
+    assert said == ["about 5 min, as such runs took before"]  # 6 runs of 100 s, two at once
+    for state, seconds in (("failed", 9999.0), ("done", 60.0), ("busy", 0.0), ("done", 100.0)):
+        report(sweep.Outcome(tiny(), state, seconds))
+    assert "to go" not in said[1] and said[1].endswith("(2 running, 3 left)")
+    assert said[2].endswith("(2 running, 2 left, about 2 min to go)")  # 4 runs of 60 s, two at once
+    assert said[4].endswith("(2 running, 0 left, about 80 s to go)")
+    assert said[1].startswith("[1/6] failed ") and said[4].startswith("[4/6] done ")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(0.4, "0 s"), (89.0, "89 s"), (90.0, "2 min"), (600.0, "10 min"), (5400.0, "1.5 h"), (36000.0, "10.0 h")],
+)
+def test_a_duration_is_said_in_the_unit_that_suits_it(seconds: float, said: str) -> None:
+    assert sweep._duration(seconds) == said
+
+
+def test_a_trial_prices_no_run(tmp_path: Path) -> None:
+    whole = replace(tiny(), epochs=None, limit=None)
+    recorded(tiny(), tmp_path, 5.0)
+    assert sweep.mean_seconds([whole], tmp_path) is None
+    recorded(whole, tmp_path, 500.0)
+    assert sweep.mean_seconds([replace(whole, seed=1)], tmp_path) == 500.0
+
+
+def test_a_run_that_two_blocks_name_is_done_once_and_a_dry_run_says_what_is_missing(tmp_path: Path) -> None:
+    from fer_repro.cli import main
+
+    block = '[[runs]]\ndatasets = ["synthetic"]\nrecipe = "quick"\nmodels = ["cnn-svm", "{}"]\nseeds = [0]\n'
+    plan = write(tmp_path / "p.toml", block.format("cnn-lstm") + block.format("proposed"))
+    runs = read_plan(plan)
+    assert [run.model for run in runs] == ["cnn-svm", "cnn-lstm", "proposed"]
+    recorded(runs[1], tmp_path, 1.0)
+    said = CliRunner().invoke(main, ["sweep", str(plan), "--results", str(tmp_path), "--dry-run"]).output.splitlines()
+    assert [line.split() for line in said[:-1]] == [
+        ["done", str(runs[1])],
+        ["missing", str(runs[0])],
+        ["missing", str(runs[2])],
+    ]
+    assert said[-1] == "3 runs: 1 done, 2 missing"

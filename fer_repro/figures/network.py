@@ -151,7 +151,7 @@ def mini_batches(batches: Sequence[Array], labels: Array, classes: Sequence[str]
     return figure
 
 
-def _tile(axes: Axes, x: float, y: float, name: str, width: float, height: float, alpha: float = 1.0) -> None:
+def _tile(axes: Axes, x: float | int, y: float, name: str, width: float, height: float, alpha: float = 1.0) -> None:
     axes.add_patch(Rectangle((x, y), width, height, color=class_color(name), alpha=alpha, linewidth=0))
     axes.scatter(x + width / 2, y + height / 2, marker=class_marker(name), s=16, color="white", linewidth=0)
 
