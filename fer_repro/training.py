@@ -48,7 +48,7 @@ from fer_repro.preprocessing import normalize_batch, prepare_uint8, prepared
 from fer_repro.recipe import LAST_SEED, Recipe
 
 EVALUATION_BATCH = 512
-HELD_BYTES = 2**31  # of features held at once for a closed-form fit
+HELD_BYTES = 2**30  # of features held at once for a closed-form fit
 logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces each precision it is given
 
 
