@@ -55,6 +55,29 @@ def test_blank_images(flawed):
     flawed.images[41, 0, 0] = 130
     r = audit.report(flawed)
     assert (r.constant, r.blank) == ([0, 40], [0, 40, 41])  # nothing can be seen in the last
+    flawed.images[41, ::2], flawed.images[41, 1::2] = 100, 102  # one grey level of deviation is not below it
+    assert audit.report(flawed).blank == [0, 40]
+
+
+def test_a_blank_image_is_found_far_down_a_large_set():
+    images = np.random.default_rng(0).integers(0, 256, (2500, 4, 4), dtype=np.uint8)
+    images[[0, 1023, 1024, 2499]] = 9
+    ds = FaceDataset(images, np.zeros(2500, int), ("a",), np.full(2500, "train"))
+    assert audit.report(ds).blank == [0, 1023, 1024, 2499]
+
+
+def test_one_pixel_makes_another_image(tiny_fer):
+    tiny_fer.images[30] = tiny_fer.images[31] = tiny_fer.images[1]
+    for at in ((0, 0), (47, 47)):
+        tiny_fer.images[31] = tiny_fer.images[1]
+        tiny_fer.images[31][at] ^= 1
+        assert audit.report(tiny_fer).duplicates == [[1, 30]]
+
+
+def test_people_and_sequences_are_counted_without_those_unknown(tiny_fer):
+    subject, sequence = np.arange(42) % 4 - 1, np.arange(42) % 7 - 1
+    r = audit.report(replace(tiny_fer, subject=subject, sequence=sequence))
+    assert (r.subjects, r.sequences) == (3, 6)
 
 
 @pytest.mark.parametrize(("wanted", "among"), [("test", "train"), ("train", "test"), ("val", "train"), ("val", "val")])
@@ -83,6 +106,10 @@ def test_counts_beside_the_official_ones(tiny_fer):
     assert not r.complete
     assert "2 (official 3,995)" in str(r)
     assert "NOT the official ones" in str(r)
+    fewer = replace(r, official={part: dict.fromkeys(tiny_fer.classes, 1) for part in data.SPLITS})
+    assert "2 (official 1)" in str(fewer)  # too many are as wrong as too few
+    many = replace(r, undecodable=[(f"{k}.jpg", "is empty") for k in range(12)])
+    assert "9.jpg" in str(many) and "10.jpg" not in str(many) and "and 2 more" in str(many)
     assert audit.report(replace(tiny_fer, name="synthetic")).official is None
 
 
@@ -92,6 +119,7 @@ def test_check_lists_every_undecodable_image(flawed, write_folder, tmp_path):
         (tmp_path / name).write_bytes(b"no image")
     (r,), _ = audit.inspect(tmp_path)
     assert (r.images, r.form) == (42, "image folder")
+    assert len(r.names) == 42 and not set(r.names) & {name for name, _ in r.undecodable}
     assert [what for _, what in r.undecodable] == ["cannot be decoded as an image"] * 2
     text = check(tmp_path)
     for wanted in (

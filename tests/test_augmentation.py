@@ -203,3 +203,30 @@ def test_shifts_fill_the_square_of_both_directions() -> None:
     for moved in (rows, columns):
         assert 7.5 < moved.abs().max() < 8.5 and moved.min() < -7 and moved.max() > 7
     assert abs(np.corrcoef(rows, columns)[0, 1]) < 0.2
+
+
+def test_the_amounts_of_q14_are_those_that_are_stated() -> None:
+    x = batch(4, 13, 13)
+    assert torch.equal(augment(x, seeded()), augment(x, seeded(), rotate=10.0, flip=0.5, brightness=0.2))
+
+
+def test_zoom_alone_enlarges_and_shrinks_within_its_bound() -> None:
+    ramp = torch.linspace(-1, 1, 41).expand(200, 1, 41, 41)
+    zoomed = augment(ramp, seeded(), **OFF, zoom=0.3)
+    slope = (zoomed[:, 0, 20, 21] - zoomed[:, 0, 20, 19]) / (ramp[:, 0, 20, 21] - ramp[:, 0, 20, 19])
+    factor = 1 / slope
+    assert 0.7 - 1e-3 <= factor.min() < 0.73 and 1.27 < factor.max() <= 1.3 + 1e-3
+    torch.testing.assert_close(zoomed[:, 0, 20, 20], ramp[:, 0, 20, 20], atol=1e-5, rtol=0)  # about the middle
+
+
+def test_the_same_faces_are_flipped_whether_they_are_rotated_or_not() -> None:
+    ramp = torch.linspace(-1, 1, 21).expand(64, 1, 21, 21)
+    alone, turned = (augment(ramp, seeded(), **OFF | {"flip": 0.5, "rotate": r}) for r in (0.0, 5.0))
+    flipped = alone[:, 0, 10, 0] > 0
+    assert 0 < flipped.sum() < 64
+    assert torch.equal(turned[:, 0, 10, 0] > 0, flipped)
+
+
+def test_a_contrast_that_would_turn_grey_values_over_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"wanted contrast between 0 and 1\.0, got 1\.1"):
+        augment(batch(), contrast=1.1)

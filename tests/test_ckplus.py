@@ -43,6 +43,7 @@ def test_ck48(write_ck48, tmp_path):
     assert np.bincount(ds.labels).tolist() == [9] * 7
     assert sorted(set(ds.subject.tolist())) == [10, 11, 12]
     assert len(set(ds.sequence.tolist())) == 21
+    assert (np.diff(ds.subject) >= 0).all() and (np.diff(ds.sequence) >= 0).all()  # though classes come first on disk
     assert set(ds.split.tolist()) == {"train"}
     i = int(np.flatnonzero(ds.sequence == 11_004)[1])  # fear is written as each subject's fourth sequence
     assert (ds.classes[ds.labels[i]], ds.subject[i]) == ("fear", 11)
@@ -179,7 +180,7 @@ def test_a_frame_twice(write_ck48, tmp_path):
         data.load("ckplus", tmp_path)
 
 
-@pytest.mark.parametrize("frames", ["first", 0, -1, "3"])
+@pytest.mark.parametrize("frames", ["first", 0, -1, "3", True])
 def test_unknown_frames(write_ck48, tmp_path, frames):
     write_ck48(tmp_path, subjects=1)
     with pytest.raises(ValueError, match="frames: wanted"):
@@ -198,9 +199,10 @@ def test_wrong_folder(tmp_path, tiny_fer, write_folder):
         data.load("ckplus", tmp_path)
 
 
-def test_margin_out_of_range(tmp_path):
+@pytest.mark.parametrize("margin", [3.0, 1.01, -0.01])
+def test_margin_out_of_range(tmp_path, margin):
     with pytest.raises(ValueError, match="margin: wanted a fraction"):
-        data.load("ckplus", tmp_path, margin=3.0)
+        data.load("ckplus", tmp_path, margin=margin)
 
 
 def test_real_data(real_data):
@@ -208,3 +210,11 @@ def test_real_data(real_data):
     assert (len(ds), len(set(ds.sequence.tolist())), len(set(ds.subject.tolist()))) == (981, 327, 118)
     assert np.bincount(ds.labels).tolist() == [3 * n for n in ckplus.OFFICIAL]
     assert len(data.load("ckplus", real_data, frames="last")) == 327
+
+
+def test_a_margin_decides_the_cut_and_what_the_cache_holds(original, monkeypatch, tmp_path):
+    monkeypatch.setattr(ckplus, "find_face", lambda image: (24, 16, 24, 24))
+    monkeypatch.setenv("FER_REPRO_CACHE", str(tmp_path / "cache"))
+    tight, wide, again = (data.load("ckplus", original, margin=m) for m in (0.0, 0.5, 0.0))
+    assert tight.fingerprint() == again.fingerprint() != wide.fingerprint()
+    assert data.load("ckplus", original).fingerprint() == tight.fingerprint()  # no margin unless asked for

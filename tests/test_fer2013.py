@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import os
+import re
 import tarfile
 import zipfile
 from pathlib import Path
@@ -13,8 +14,8 @@ import cv2
 import numpy as np
 import pytest
 
-from fer_repro import data
-from fer_repro.data import DataError, audit, cache, fer2013, files
+from fer_repro import data, results
+from fer_repro.data import DataError, audit, cache, fer2013, files, synthetic
 
 os_open = os.open
 
@@ -111,7 +112,9 @@ def test_train_and_test_with_labels(tiny_fer, write_csv, tmp_path, monkeypatch):
         assert same(data.load("fer2013", path), tiny_fer)  # the first half of test.csv is PublicTest
 
 
-def test_a_faulty_row_moves_no_other_between_the_halves(tiny_fer, write_csv, tmp_path, monkeypatch):
+@pytest.mark.parametrize("block", [20_000, fer2013.BLOCK])
+def test_a_faulty_row_moves_no_other_between_the_halves(tiny_fer, write_csv, tmp_path, monkeypatch, block):
+    monkeypatch.setattr(fer2013, "BLOCK", block)
     monkeypatch.setattr(fer2013, "TEST_ROWS", 28)
     write_csv(tiny_fer.part("train"), tmp_path / "train.csv", ("emotion", "pixels"))
     path = write_csv(tiny_fer[tiny_fer.split != "train"], tmp_path / "test.csv", ("emotion", "pixels"))
@@ -121,9 +124,13 @@ def test_a_faulty_row_moves_no_other_between_the_halves(tiny_fer, write_csv, tmp
     path.write_text("\n".join(lines))
     (report,), _ = audit.inspect(tmp_path)
     assert {part: sum(report.counts[part].values()) for part in ("val", "test")} == {"val": 12, "test": 13}
+    lines = [int(name.rpartition(" ")[2]) for name in report.names if "test.csv" in name]
+    assert lines == [*range(4, 29)]  # below the header and the two faulty ones, above the last
 
 
-@pytest.mark.parametrize("third", ["val.csv", "valid.csv", "PublicTest.csv"])
+@pytest.mark.parametrize(
+    "third", ["val.csv", "valid.csv", "validation.csv", "dev.csv", "PublicTest.csv", "PrivateTest.csv"]
+)
 def test_train_and_test_split_anew_are_refused(tiny_fer, write_csv, tmp_path, third):
     write_csv(tiny_fer.part("train"), tmp_path / "train.csv", ("emotion", "pixels"))
     write_csv(tiny_fer.part("test"), tmp_path / "test.csv", ("emotion", "pixels"))
@@ -159,7 +166,8 @@ def test_folder_and_zip(tiny_fer, write_folder, zipped, tmp_path):
     assert same(data.load("fer2013", tmp_path / "DIR"), ds)
     stored = zipped(folder, tmp_path / "archive.zip", method=zipfile.ZIP_STORED)
     deflated = zipped(folder, tmp_path / "more.zip", under="fer2013-images/")
-    for path in (stored, deflated):
+    other = zipped(folder, tmp_path / "other.zip", method=zipfile.ZIP_BZIP2)
+    for path in (stored, deflated, other):
         assert same(data.load("fer2013", path), ds)
     inside = tmp_path / "packed/fer2013"
     inside.mkdir(parents=True)
@@ -182,7 +190,7 @@ def test_linked_folders_are_followed_and_circles_are_not(tiny_fer, write_folder,
     assert same(data.load("fer2013", tmp_path / "fer2013"), data.load("fer2013", folder / "."))
 
 
-def test_folder_with_a_top_folder_and_litter(tiny_fer, write_folder, tmp_path):
+def test_folder_with_a_top_folder_and_litter(tiny_fer, write_folder, zipped, tmp_path):
     write_folder(tiny_fer, tmp_path / "archive")
     for litter in (
         "archive/train/angry/._Training_0000.jpg",
@@ -192,6 +200,36 @@ def test_folder_with_a_top_folder_and_litter(tiny_fer, write_folder, tmp_path):
         (tmp_path / litter).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / litter).write_bytes(b"litter")
     assert same(by_pixels(data.load("fer2013", tmp_path)), by_pixels(tiny_fer))
+    packed = zipped(tmp_path, tmp_path / "all.zip")
+    assert same(by_pixels(data.load("fer2013", packed)), by_pixels(tiny_fer))
+
+
+def test_every_name_of_a_class_means_it_and_a_split_may_stand_in_the_folders(tiny_fer, tmp_path):
+    content = cv2.imencode(".png", tiny_fer.images[1])[1].tobytes()
+    for part in ("Training", "PublicTest", "PrivateTest"):
+        for name in fer2013.FOLDERS:
+            (tmp_path / part / name).mkdir(parents=True)
+            (tmp_path / part / name / "im0.png").write_bytes(content)
+    ds = data.load("fer2013", tmp_path, cached=False)
+    part, folder = np.array(
+        [(p, f) for p in ("PrivateTest", "PublicTest", "Training") for f in sorted(fer2013.FOLDERS)]
+    ).T
+    assert ds.split.tolist() == [{"Training": "train", "PublicTest": "val", "PrivateTest": "test"}[p] for p in part]
+    assert [ds.classes[k][:3] for k in ds.labels] == [f[:3] for f in folder]  # happy, happiness
+
+
+def test_a_csv_goes_before_an_image_folder(tiny_fer, write_csv, write_folder, tmp_path):
+    write_folder(tiny_fer[::-1][:20], tmp_path / "images")
+    write_csv(tiny_fer, tmp_path / "fer2013.csv")
+    assert same(data.load("fer2013", tmp_path), tiny_fer)
+
+
+def test_official_counts_are_those_of_the_challenge_and_of_committed_predictions():
+    assert [sum(fer2013.OFFICIAL[part]) for part in data.SPLITS] == [28_709, 3_589, 3_589]
+    whole = np.sum([fer2013.OFFICIAL[part] for part in data.SPLITS], axis=0)
+    assert whole.tolist() == list(synthetic.BALANCE["fer2013"].values()) == [4953, 547, 5121, 8989, 6077, 4002, 6198]
+    record = next(r for r in results.load_all(dataset="fer2013") if r["complete"])
+    assert np.bincount(record["predictions"]["label"]).tolist() == list(fer2013.OFFICIAL["test"])
 
 
 def test_csv_in_a_zip_and_a_tar(tiny_fer, write_csv, zipped, tmp_path):
@@ -200,6 +238,15 @@ def test_csv_in_a_zip_and_a_tar(tiny_fer, write_csv, zipped, tmp_path):
     with tarfile.open(tmp_path / "fer2013.tar.gz", "w:gz") as tar:
         tar.add(tmp_path / "x/fer2013/fer2013.csv", "fer2013/fer2013.csv")
     assert same(data.load("fer2013", tmp_path / "fer2013.tar.gz"), tiny_fer)
+
+
+def test_a_faulty_row_in_a_tar_is_named(tiny_fer, write_csv, tmp_path):
+    path = write_csv(tiny_fer, tmp_path / "x/fer2013.csv")
+    path.write_text(path.read_text().replace("\n6,", "\n7,", 1))
+    with tarfile.open(tmp_path / "fer2013.tar.gz", "w:gz") as tar:
+        tar.add(path, "fer2013/fer2013.csv")
+    with pytest.raises(DataError, match=r"fer2013\.tar\.gz, line 8: emotion: wanted 0\.\.6"):
+        data.load("fer2013", tmp_path / "fer2013.tar.gz")
 
 
 def test_order_does_not_depend_on_the_file_system(tiny_fer, write_folder, tmp_path, monkeypatch):
@@ -233,6 +280,67 @@ def test_cache_follows_the_content(csv, tiny_fer):
     csv.write_text(text.replace("\n1,", "\n5,", 1))
     os.utime(csv, ns=(stamp, stamp))
     assert data.load("fer2013", csv).labels[1] == 5
+
+
+def test_cache_follows_the_names(tiny_fer, write_folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("FER_REPRO_CACHE", str(tmp_path / "cache"))
+    folder = write_folder(tiny_fer[:7], tmp_path / "fer2013")  # one image a class
+    assert set(data.load("fer2013", folder).split) == {"train"}
+    (folder / "train/sad/Training_0004.jpg").rename(folder / "train/sad/PublicTest_0004.jpg")
+    ds = data.load("fer2013", folder)
+    assert [ds.classes[k] for k in ds.labels[ds.split == "val"]] == ["sadness"]
+
+
+def test_cache_follows_each_of_several_zips(tiny_fer, write_folder, zipped, tmp_path, monkeypatch):
+    monkeypatch.setenv("FER_REPRO_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "fer2013").mkdir()
+    other = data.FaceDataset(255 - tiny_fer.images, tiny_fer.labels, tiny_fer.classes, tiny_fer.split)
+    for ds, name in ((tiny_fer, "first"), (other, "second")):
+        folder = write_folder(ds, tmp_path / name)
+        for part in ("train", "test"):
+            zipped(folder / part, tmp_path / "fer2013" / f"{part}.zip", under=f"{part}/")
+        assert same(data.load("fer2013", tmp_path), data.load("fer2013", folder, cached=False))
+        (tmp_path / "fer2013/test.zip").unlink()  # and with the second train.zip still beside it
+        zipped(write_folder(other, tmp_path / "other") / "test", tmp_path / "fer2013/test.zip", under="test/")
+        assert same(data.load("fer2013", tmp_path), data.load("fer2013", tmp_path, cached=False))
+
+
+@pytest.mark.parametrize(("of", "name"), [(fer2013, "VERSION"), (cv2, "__version__")])
+def test_what_another_version_read_is_read_again(csv, monkeypatch, of, name):
+    data.load("fer2013", csv)
+    monkeypatch.setattr(of, name, "another")
+    data.load("fer2013", csv)
+    assert len(list(cache.directory().glob("*.npz"))) == 2
+
+
+def test_a_key_tells_its_parts_apart():
+    keys = [cache.key(*parts) for parts in (("ab", "c"), ("a", "bc"), ("abc",), (1, 23), (12, 3), (123,), ("123",), ())]
+    assert len(set(keys)) == len(keys)
+    assert all(re.fullmatch("[0-9a-f]{32}", k) for k in keys)
+
+
+def test_no_part_of_a_large_file_goes_unhashed(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "BLOCK", 2 << 20)
+    content, path = bytearray(5 << 20), tmp_path / "large.csv"
+    found = set()
+    for at in range(0, len(content), 1 << 20):
+        path.write_bytes(content)
+        found.add(files.digest_of(path))
+        content[at + 1000] = 1
+    path.write_bytes(content)
+    assert len(found | {files.digest_of(path)}) == 6
+
+
+@pytest.mark.parametrize("size", [0, 1, files.SMALL, files.SMALL + 1, 3 * files.SMALL + 5])
+def test_a_file_of_any_size_is_read_whole(zipped, tmp_path, size):
+    content = np.random.default_rng(0).integers(0, 256, size, dtype=np.uint8).tobytes()
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x/one.bin").write_bytes(content)
+    places = files.Folder(tmp_path / "x"), files.Zip(zipped(tmp_path / "x", tmp_path / "a.zip"))
+    for place, name in ((places[0], "one.bin"), (places[1], "one.bin"), (files.Several(tmp_path, places), "x/one.bin")):
+        assert place.read(name) == content
+        with place.open(name) as file:
+            assert file.read() == content
 
 
 @pytest.mark.parametrize("kept", ["all", "some", "none"])
@@ -292,8 +400,11 @@ def test_what_a_killed_process_left_is_removed(csv):
     left.parent.mkdir(parents=True, exist_ok=True)
     left.write_bytes(b"half")
     os.utime(left, (1, 1))
+    unfinished = left.with_name("fer2013-y.part")
+    unfinished.write_bytes(b"another process is at it")
     data.load("fer2013", csv)
     assert not left.exists()
+    assert unfinished.exists()
 
 
 # ------------------------------------------------------------------------------------------------------ bad input
@@ -391,6 +502,37 @@ def test_damaged_csv_in_a_zip(tiny_fer, write_csv, tmp_path, at):
     path.write_bytes(content)
     with pytest.raises(DataError, match=r"fer2013\.csv: cannot be read"):
         data.load("fer2013", path)
+
+
+def test_an_encrypted_zip_is_said_to_be_one(tiny_fer, write_folder, zipped, tmp_path):
+    path = zipped(write_folder(tiny_fer[:7], tmp_path / "x"), tmp_path / "archive.zip")
+    content = path.read_bytes()
+    path.write_bytes(re.sub(rb"(PK\x01\x02.{4}).", b"\\1\x01", content, flags=re.DOTALL))  # each member's first flag
+    with pytest.raises(DataError, match=r"Training_0000\.jpg: is encrypted; unpack the zip"):
+        data.load("fer2013", path)
+
+
+def test_a_folder_that_cannot_be_entered_is_named(tiny_fer, write_folder, tmp_path, monkeypatch):
+    write_folder(tiny_fer, tmp_path)
+    scandir = os.scandir
+
+    def scan(path):
+        if str(path).endswith("sad"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", scan)
+    with pytest.raises(DataError, match=r"sad: cannot be read \(Permission denied\)"):
+        data.load("fer2013", tmp_path)
+
+
+def test_faults_come_in_the_order_of_the_files(tmp_path, monkeypatch):
+    for name in "abcde":
+        (tmp_path / name).write_bytes(b"no image")
+    monkeypatch.setattr(files, "CHUNK", 1)
+    monkeypatch.setattr(files, "parallel", lambda work, items: [work(i) for i in list(items)[::-1]])
+    _, faults = files.decode_all(files.Folder(tmp_path), list("abcde"), 48)
+    assert list(faults) == [0, 1, 2, 3, 4]
 
 
 def test_split_that_is_not_in_the_names(tmp_path):
@@ -514,6 +656,28 @@ def test_fetch_without_a_network_leaves_nothing(monkeypatch, tmp_path):
         sys.modules, "kagglehub", types.SimpleNamespace(dataset_download=lambda handle: str(tmp_path / "got"))
     )
     assert (fetch("fer2013", tmp_path) / "fer2013.csv").read_text() == "x"
+
+
+def test_fetch_asks_once_leaves_what_is_there_and_clears_half_a_copy(monkeypatch, tmp_path):
+    import sys
+    import types
+
+    from fer_repro.data.fetch import fetch
+
+    asked, target = [], tmp_path / "target"
+    (tmp_path / "got").mkdir()
+    (tmp_path / "got/images.zip").write_text("whole")
+    client = types.SimpleNamespace(dataset_download=lambda handle: asked.append(handle) or str(tmp_path / "got"))
+    monkeypatch.setitem(sys.modules, "kagglehub", client)
+    (target / "ckplus.part").mkdir(parents=True)
+    (target / "ckplus.part/half.zip").write_text("half")
+    (target / "fer2013").mkdir()  # empty: nothing stands there yet
+    for name in ("fer2013", "ckplus"):
+        folder = fetch(name, target)
+        assert [p.name for p in folder.iterdir()] == ["images.zip"]
+        (folder / "images.zip").write_text("the user's own")
+        assert (fetch(name, target) / "images.zip").read_text() == "the user's own"
+    assert ["fer2013" in asked[0], "ckplus" in asked[1], len(asked)] == [True, True, 2]
 
 
 def test_streams_that_break(tiny_fer, write_csv, tmp_path):

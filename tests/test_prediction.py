@@ -106,3 +106,70 @@ def test_a_cut_face_is_48_by_48_and_a_margin_widens_it() -> None:
     tight, wide = (detection.cut(image, (50, 50, 96, 96), margin) for margin in (0.0, 0.25))
     assert tight.shape == wide.shape == (48, 48)
     assert np.ptp(wide.astype(int)) > np.ptp(tight.astype(int))
+
+
+def test_the_largest_face_comes_first_and_a_small_one_is_none_of_a_portrait(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    class Cascade:
+        def detectMultiScale(self, image: np.ndarray, factor: float, near: int, minSize: tuple[int, int]) -> np.ndarray:
+            asked.append(minSize)
+            return np.array([[0, 0, 30, 30], [5, 6, 60, 60], [9, 9, 40, 40]])
+
+    monkeypatch.setattr(detection._detector, "cascade", Cascade())
+    picture = np.zeros((200, 400), np.uint8)
+    assert [box[2] for box in detection.find_faces(picture)] == [60, 40, 30]
+    assert detection.find_face(picture) == (5, 6, 60, 60)
+    detection.find_face(np.zeros((48, 48), np.uint8))
+    assert asked == [(24, 24), (50, 50), (24, 24)]  # a tenth of 200 is below the cascade's own size
+
+
+def test_a_cut_ends_at_the_border_and_without_a_box_it_is_the_middle() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (96, 144), dtype=np.uint8)
+    np.testing.assert_array_equal(
+        detection.cut(image, (0, 0, 48, 48), 0.5), cv2.resize(image[:72, :72], (48, 48), interpolation=cv2.INTER_AREA)
+    )
+    for picture, middle in ((image, image[:, 24:120]), (image.T.copy(), image[:, 24:120].T)):
+        np.testing.assert_array_equal(
+            detection.cut(picture, None), cv2.resize(middle, (48, 48), interpolation=cv2.INTER_AREA)
+        )
+
+
+def test_the_likeliest_expression_stands_first_in_percent() -> None:
+    face = {"image": "a.png", "box": [1, 2, 3, 4], "expression": "b", "probabilities": {"a": 0.25, "b": 0.7, "c": 0.05}}
+    said = prediction.as_text(face).splitlines()
+    assert said[0] == "a.png: b (face at 1, 2, 3x4 pixels)"
+    assert [line.split()[:2] for line in said[1:]] == [["b", "70.0%"], ["a", "25.0%"], ["c", "5.0%"]]
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "text.png").write_text("no picture")
+    for name in ("absent.png", "text.png"):
+        with pytest.raises(prediction.PredictionError, match=name):
+            prediction.read_grey(tmp_path / name)
+
+
+def test_a_whole_picture_is_brought_to_size_by_the_means_of_its_areas(checkpoint: Path, tmp_path: Path) -> None:
+    face = synthetic.load(n=40, seed=3).images[0]
+    rng = np.random.default_rng(0)
+    noise = rng.integers(-40, 41, (48, 2, 48, 2))
+    noise[:, 1] = -noise[:, 0]  # gone in the mean of each area, not in a single pixel
+    large = np.clip(face.astype(int)[:, None, :, None], 40, 215) + noise
+    for name, image in (("small", np.clip(face, 40, 215)), ("large", large.reshape(96, 96).astype(np.uint8))):
+        cv2.imwrite(str(tmp_path / f"{name}.png"), image)
+    predictor = prediction.Predictor(checkpoint)
+    small, whole = (predictor(tmp_path / f"{name}.png", whole=True)[0] for name in ("small", "large"))
+    assert whole["probabilities"] == pytest.approx(small["probabilities"], abs=2e-3)
+
+
+def test_expressions_are_called_what_the_training_data_called_them(
+    checkpoint: Path, tmp_path: Path, picture: Path
+) -> None:
+    import torch
+
+    saved = torch.load(checkpoint, weights_only=True)
+    names = [f"class {k}" for k in range(len(saved["classes"]))]
+    saved["classes"] = names
+    torch.save(saved, tmp_path / "other.pt")
+    (face,) = prediction.Predictor(tmp_path / "other.pt")(picture, whole=True)
+    assert list(face["probabilities"]) == names

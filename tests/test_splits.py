@@ -222,3 +222,58 @@ def test_too_few_sequences_of_every_class_are_named():
 def test_people_who_are_not_known_are_not_shared(tiny_fer):
     assert (tiny_fer.subject < 0).all() and splits.shared_subjects(tiny_fer) == {}
     assert audit.report(tiny_fer).shared_subjects == {}
+
+
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_an_official_split_that_lacks_a_part_is_refused(tiny_fer, split):
+    with pytest.raises(DataError, match=f"got none in {split}"):
+        splits.protocol(tiny_fer[tiny_fer.split != split], "official")
+
+
+def test_as_many_people_and_sequences_as_folds_are_enough(ck):
+    ds = persons(np.repeat(np.arange(10), 7), np.tile(np.arange(7), 10))
+    assert len(set(splits.subject_folds(ds).tolist())) == splits.FOLDS
+
+
+def test_true_is_no_fold(ck):
+    with pytest.raises(ValueError, match=r"fold: wanted 0\.\.9, got True"):
+        splits.protocol(ck, "subjects", fold=True)
+
+
+def test_whatever_a_data_set_holds_is_in_its_fingerprint():
+    n = 4
+    given = {
+        "images": np.zeros((n, 2, 3), np.uint8),
+        "labels": np.zeros(n, np.int64),
+        "classes": ("a", "b"),
+        "split": np.full(n, "train"),
+        "subject": np.arange(n),
+        "sequence": np.arange(n),
+    }
+    changes = {
+        "images": np.eye(6, dtype=np.uint8)[:n].reshape(n, 2, 3),
+        "labels": np.array([0, 0, 0, 1]),
+        "classes": ("a", "c"),
+        "split": np.array(["train", "train", "train", "test"]),
+        "subject": np.zeros(n, int),
+        "sequence": np.zeros(n, int),
+    }
+    prints = [FaceDataset(**given | {name: changed}).fingerprint() for name, changed in changes.items()]
+    prints.append(FaceDataset(**given | {"images": given["images"].reshape(n, 3, 2)}).fingerprint())
+    assert len({FaceDataset(**given).fingerprint(), *prints}) == 8
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"labels": np.array([0, 2])}, r"label of image 1: wanted 0\.\.1, got 2"),
+        ({"labels": np.array([-1, 0])}, r"label of image 0: wanted 0\.\.1, got -1"),
+        *(({name: np.zeros(3, int)}, f"{name}: wanted one value for each of 2") for name in ("subject", "sequence")),
+    ],
+)
+def test_what_does_not_fit_together_is_refused(change, message):
+    given = {"labels": np.array([0, 1]), "classes": ("a", "b"), "split": np.full(2, "train")}
+    with pytest.raises(DataError, match=message):
+        FaceDataset(np.zeros((2, 4, 4), np.uint8), **given | change)
+    with pytest.raises(ValueError, match="split: wanted one of"):
+        FaceDataset(np.zeros((2, 4, 4), np.uint8), **given).part("training")

@@ -297,3 +297,107 @@ def test_apex_without_nuisances_is_clear_to_the_nearest_prototype():
 def test_bad_inputs_are_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+# ------------------------------------------------------------------------------------------- which way a knob is turned
+
+
+def test_brightness_adds_and_contrast_pulls_towards_mid_grey():
+    plain = draw(identity=1).astype(float)
+    brighter, flatter = (draw(identity=1, **knob).astype(float) for knob in ({"brightness": 20}, {"contrast": 0.5}))
+    middle = (plain > 30) & (plain < 225)
+    assert (brighter - plain)[middle] == pytest.approx(20, abs=1.01)
+    np.testing.assert_allclose(flatter - 128, (plain - 128) * 0.5, atol=1.01)
+
+
+def test_salt_is_as_frequent_as_pepper():
+    noisy, quiet = (load(50, knobs=PLAIN, contrast=0.5, salt_pepper=s).images for s in (0.2, 0.0))
+    hit = noisy != quiet
+    assert (noisy[hit] == 255).mean() == pytest.approx(0.5, abs=0.03)
+
+
+def test_blur_is_as_wide_in_face_widths_at_any_size():
+    small, large = (
+        draw(identity=1, blur=2.0, size=size).astype(float) - draw(identity=1, size=size) for size in (48, 144)
+    )
+    assert np.abs(large).mean() == pytest.approx(np.abs(small).mean(), rel=0.2)
+
+
+def test_another_seed_draws_other_people_and_other_dice():
+    one, other = (load(28, seed=seed, knobs=PLAIN) for seed in (0, 1))
+    assert not (one.images == other.images).all(axis=(1, 2)).any()
+    long = load(2100, seed=0, knobs=PLAIN, yaw=(-20, 20))
+    assert len({image.tobytes() for image in long.images}) == 2100  # no block of dice comes again
+
+
+def test_a_sequence_begins_at_rest():
+    film, rest = (load(28, sequences=4, knobs=PLAIN, **more).images for more in ({}, {"intensity": 0}))
+    assert np.array_equal(film[::4], rest[::4]) and not np.array_equal(film[1::4], rest[1::4])
+
+
+def like(picture, other):
+    """Return the correlation of two pictures' middles."""
+    return np.corrcoef(picture[8:40, 8:40].ravel(), other[8:40, 8:40].ravel())[0, 1]
+
+
+def moved_by(picture, angle=0.0, factor=1.0, right=0.0, down=0.0):
+    """Return a picture turned clockwise by degrees, enlarged about its middle and shifted by pixels."""
+    import cv2
+
+    matrix = cv2.getRotationMatrix2D((23.5, 23.5), -angle, factor)
+    matrix[:, 2] += right, down
+    return cv2.warpAffine(picture, matrix, (48, 48), borderMode=cv2.BORDER_REPLICATE)
+
+
+def test_a_head_rolls_clockwise_grows_and_shifts():
+    plain = draw(identity=1)
+    assert like(draw(identity=1, roll=15), moved_by(plain, 15)) > 0.9 > like(draw(identity=1, roll=15), plain)
+    assert like(draw(identity=1, scale=1.3), moved_by(plain, factor=1.3)) > 0.9
+    shifted = draw(identity=1, shift=0.1)
+    assert like(shifted, moved_by(plain, right=4.8, down=4.8)) > 0.9
+
+
+def test_a_head_turns_to_the_viewers_right_and_upwards():
+    plain = draw(identity=1)
+    for right, down, knob in (
+        (2, 0, {"yaw": 15}),
+        (-2, 0, {"yaw": -15}),
+        (0, -2, {"pitch": 15}),
+        (0, 2, {"pitch": -15}),
+    ):
+        turned = draw(identity=1, **knob)
+        wanted, opposite = (like(turned, moved_by(plain, right=k * right, down=k * down)) for k in (1, -1))
+        assert wanted > opposite + 0.1
+
+
+def drawn_brightness(seed):
+    """Return the brightness that each face of two blocks was given: middle greys rise by just that."""
+    plain, lit = (
+        load(2 * synthetic.BLOCK, seed=seed, knobs=PLAIN, contrast=0.4, **more).images
+        for more in ({}, {"brightness": (-40, 40)})
+    )
+    return (lit.astype(float) - plain).mean(axis=(1, 2))
+
+
+def test_dice_hang_on_the_seed_and_do_not_come_again_and_people_hang_on_it_too():
+    one, other = drawn_brightness(0), drawn_brightness(1)
+    first, second = np.split(one, 2)
+    for a, b in ((one, other), (first, second)):
+        assert abs(np.corrcoef(a, b)[0, 1]) < 0.25
+    rest = [load(28, seed=seed, knobs=PLAIN, intensity=0).images for seed in (0, 1)]
+    assert not (rest[0] == rest[1]).all(axis=(1, 2)).any()
+
+
+def test_variety_sets_how_much_faces_of_one_expression_differ():
+    same, various = (load(280, knobs=PLAIN, variety=v).images.astype(float) for v in (0.0, 0.9))
+    assert not np.array_equal(same, various)
+
+
+def test_sunglasses_are_above_and_a_mask_below():
+    plain = load(20, knobs=PLAIN).images.astype(float)
+    for worn, hidden, free in (
+        ("sunglasses", np.s_[:, 14:24], np.s_[:, 34:44]),
+        ("mask", np.s_[:, 34:44], np.s_[:, 14:24]),
+    ):
+        changed = np.abs(load(20, knobs=PLAIN, **{worn: 1.0}).images - plain)
+        assert changed[hidden].mean() > 10 * changed[free].mean()
