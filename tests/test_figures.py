@@ -14,6 +14,7 @@ import pytest
 
 from fer_repro import figures
 from fer_repro.data.faces import CK_CLASSES, FER_CLASSES
+from fer_repro.figures import attention, bilstm, densenet
 
 
 def line() -> plt.Figure:
@@ -261,3 +262,12 @@ def test_a_tip_is_folded_where_it_is_wanted(folded: bool, capsys: pytest.Capture
     said = capsys.readouterr().out
     assert "{admonition} Why" in said and ":class: note" in said
     assert ("dropdown" in said) == folded
+
+
+@pytest.mark.usefixtures("styled")
+def test_one_panel_is_as_good_as_several() -> None:
+    square, face = np.eye(3), np.zeros((12, 12))
+    assert len(attention.matrices({"one": square}).axes) == 2  # and the scale
+    assert len(bilstm.reach_maps({"one": square}).axes) == 2
+    assert len(bilstm.serialisations(face, {"rows": (3, 1)}).axes) == 1
+    assert len(densenet.grown({"one": face}, {"one": np.ones((4, 3))}, [0, 2, 4]).axes) == 3

@@ -112,16 +112,16 @@ def matrices(found: Mapping[str, Array]) -> Figure:
     ----------
     found : name to (T, T)
     """
-    figure, panels = plt.subplots(1, len(found), figsize=(6.4, 2.4))
+    figure, panels = plt.subplots(1, len(found), figsize=(6.4, 2.4), squeeze=False)
     top = max(float(matrix.max()) for matrix in found.values())
-    for axes, (name, matrix) in zip(panels, found.items(), strict=True):
+    for axes, (name, matrix) in zip(panels[0], found.items(), strict=True):
         image = axes.imshow(matrix, cmap="viridis", vmin=0, vmax=top)
         steps = range(len(matrix)) if len(matrix) < 9 else range(0, len(matrix), 4)
         axes.set(xticks=steps, yticks=steps)
         axes.set_xticklabels([str(t + 1) for t in steps], fontsize=8)
         axes.set_yticklabels([str(t + 1) for t in steps], fontsize=8)
         axes.set_title(name, fontsize=9)
-        if axes is panels[0]:
+        if axes is panels[0, 0]:
             axes.set_ylabel("row that asks")
     figure.supxlabel("row that is looked at", fontsize=9)
     figure.colorbar(image, ax=panels, shrink=0.8, label="weight", pad=0.02)

@@ -154,9 +154,9 @@ def serialisations(face: Array, grids: Mapping[str, tuple[int, int]]) -> Figure:
     grids : name to (rows, columns)
         As :func:`fer_repro.bilstm.step_grid` returns them.
     """
-    figure, panels = plt.subplots(1, len(grids), figsize=(6.6, 2.5))
+    figure, panels = plt.subplots(1, len(grids), figsize=(6.6, 2.5), squeeze=False)
     size = face.shape[0]
-    for axes, (name, (rows, columns)) in zip(panels, grids.items(), strict=True):
+    for axes, (name, (rows, columns)) in zip(panels[0], grids.items(), strict=True):
         axes.imshow(face, cmap="gray", vmin=0, vmax=255, extent=(0, size, size, 0))
         high, wide = size / rows, size / columns
         for step in range(rows * columns):
@@ -216,15 +216,15 @@ def reach_maps(found: Mapping[str, Array]) -> Figure:
     found : name to (T, T)
         As :func:`reach` returns it; each is drawn relative to its own largest value.
     """
-    figure, panels = plt.subplots(1, len(found), figsize=(6.8, 2.05))
-    for axes, (name, matrix) in zip(panels, found.items(), strict=True):
+    figure, panels = plt.subplots(1, len(found), figsize=(6.8, 2.05), squeeze=False)
+    for axes, (name, matrix) in zip(panels[0], found.items(), strict=True):
         image = axes.imshow(matrix / matrix.max(), cmap="viridis", vmin=0, vmax=1)
         steps = range(len(matrix)) if len(matrix) < 9 else range(0, len(matrix), 4)
         axes.set_title(name, fontsize=9)
         axes.set(xticks=steps, yticks=steps)
         axes.set_xticklabels([str(t + 1) for t in steps], fontsize=8)
         axes.set_yticklabels([str(t + 1) for t in steps], fontsize=8)
-        if axes is panels[0]:
+        if axes is panels[0, 0]:
             axes.set_ylabel("state at row")
     figure.supxlabel("input at row", fontsize=9)
     figure.colorbar(image, ax=panels, shrink=0.75, label="share of the largest", pad=0.02)

@@ -173,7 +173,8 @@ def grown(faces: Mapping[str, Array], maps: Mapping[str, Array], edges: Sequence
     edges : sequence of int
         Where a layer's channels begin.
     """
-    figure, panels = plt.subplots(len(faces), 2, figsize=(6.8, 1.25 * len(faces) + 0.35), width_ratios=[1, 5])
+    height = 1.25 * len(faces) + 0.35
+    figure, panels = plt.subplots(len(faces), 2, figsize=(6.8, height), width_ratios=[1, 5], squeeze=False)
     limit = max(float(np.quantile(np.abs(m), 0.99)) for m in maps.values())
     for row, (name, face) in enumerate(faces.items()):
         picture, axes = panels[row]
