@@ -218,3 +218,22 @@ def test_a_margin_decides_the_cut_and_what_the_cache_holds(original, monkeypatch
     tight, wide, again = (data.load("ckplus", original, margin=m) for m in (0.0, 0.5, 0.0))
     assert tight.fingerprint() == again.fingerprint() != wide.fingerprint()
     assert data.load("ckplus", original).fingerprint() == tight.fingerprint()  # no margin unless asked for
+
+
+@pytest.mark.parametrize(("of", "name"), [(ckplus, "VERSION"), (cv2, "__version__")])
+def test_what_another_version_cut_is_cut_again(write_ck48, tmp_path, monkeypatch, of, name):
+    write_ck48(tmp_path, subjects=1)
+    monkeypatch.setenv("FER_REPRO_CACHE", str(tmp_path / "cache"))
+    data.load("ckplus", tmp_path)
+    monkeypatch.setattr(of, name, "another")
+    data.load("ckplus", tmp_path)
+    assert len(list((tmp_path / "cache").glob("*.npz"))) == 2
+
+
+def test_frames_are_ordered_by_their_numbers_not_their_names(write_ck48, tmp_path):
+    folder = write_ck48(tmp_path, subjects=1)
+    for path in folder.rglob("*.png"):
+        path.rename(path.with_name(path.name.replace("_000000", "_").replace("_09", "_9")))
+    ds = data.load("ckplus", tmp_path, frames=2)
+    wanted = [cv2.imread(str(folder / f"anger/S010_001_{n}.png"), 0) for n in (10, 11)]
+    assert (ds[ds.labels == 0].images == wanted).all()

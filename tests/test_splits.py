@@ -277,3 +277,13 @@ def test_what_does_not_fit_together_is_refused(change, message):
         FaceDataset(np.zeros((2, 4, 4), np.uint8), **given | change)
     with pytest.raises(ValueError, match="split: wanted one of"):
         FaceDataset(np.zeros((2, 4, 4), np.uint8), **given).part("training")
+
+
+def test_the_last_frames_are_found_where_sequences_stand_mixed():
+    ds = persons(np.arange(900) % 3, np.arange(900) % 3, np.arange(900) % 3)
+    ds.images[:, 0, 0] = np.arange(900) // 4
+    assert (splits.last_frames(ds, 4).images == ds.images[-12:]).all()
+
+
+def test_as_many_folds_are_made_as_asked_for(ck):
+    assert set(splits.subject_folds(ck, 5).tolist()) == set(range(5))

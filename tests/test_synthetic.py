@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 
@@ -388,16 +389,55 @@ def test_dice_hang_on_the_seed_and_do_not_come_again_and_people_hang_on_it_too()
     assert not (rest[0] == rest[1]).all(axis=(1, 2)).any()
 
 
-def test_variety_sets_how_much_faces_of_one_expression_differ():
-    same, various = (load(280, knobs=PLAIN, variety=v).images.astype(float) for v in (0.0, 0.9))
-    assert not np.array_equal(same, various)
+def test_only_contempt_is_one_sided_and_on_either_side():
+    labels = np.repeat(np.arange(8), 30)
+    dice = np.random.default_rng(0).random((240, 3 * len(UNITS) + 2))
+    units = synthetic._express(labels, synthetic.CLASSES["all"], np.ones(240), 0, dice)
+    both = (units > 0).any(axis=1)  # (N, 2): viewer's left and right
+    assert both[labels < 6].all() and not both[labels == 6].any()
+    assert set(map(tuple, both[labels == 7].tolist())) == {(True, False), (False, True)}
 
 
-def test_sunglasses_are_above_and_a_mask_below():
-    plain = load(20, knobs=PLAIN).images.astype(float)
-    for worn, hidden, free in (
-        ("sunglasses", np.s_[:, 14:24], np.s_[:, 34:44]),
-        ("mask", np.s_[:, 34:44], np.s_[:, 14:24]),
-    ):
-        changed = np.abs(load(20, knobs=PLAIN, **{worn: 1.0}).images - plain)
-        assert changed[hidden].mean() > 10 * changed[free].mean()
+def test_the_seed_and_the_place_decide_what_is_before_and_around_a_face():
+    """Two blocks of a set, and two seeds, share neither backgrounds nor noise."""
+    quiet, noisy = ([load(300, seed=s, knobs=PLAIN, salt_pepper=p).images for s in (1, 2)] for p in (0.0, 0.2))
+    hit = [(a != b)[k] for a, b in zip(quiet, noisy, strict=True) for k in (0, 256)]
+    around = [images[k : k + 40, 0, 0].tolist() for images in quiet for k in (0, 256)]
+    for i, j in itertools.combinations(range(4), 2):
+        assert (hit[i] & hit[j]).mean() < 0.07  # 0.04 by chance
+        assert around[i] != around[j]
+
+
+def test_faces_are_still_the_ones_that_committed_results_were_made_with():
+    faces = load(6, seed=1).images.astype(float)
+    means, rough = faces.mean((1, 2)), np.abs(np.diff(faces, axis=2)).mean((1, 2))
+    np.testing.assert_allclose(means, [160.7, 128.6, 135.1, 88.0, 177.0, 84.1], atol=1.5)
+    np.testing.assert_allclose(rough, [4.99, 10.2, 11.74, 14.33, 5.84, 12.19], atol=0.5)
+    assert person(3, seed=7)["skin"] == pytest.approx(0.6755, abs=1e-4)
+    assert (load(400).images != load(400, occluded=0).images).any((1, 2)).mean() == pytest.approx(0.1075, abs=0.01)
+
+
+def test_nothing_but_the_expression_changes_within_a_sequence():
+    film = load(8 * 4, sequences=4, knobs=PLAIN, variety=1, intensity=0).images.reshape(8, 4, -1)
+    assert (film == film[:, :1]).all()
+
+
+def test_intensity_and_variety_of_a_set_are_the_ones_asked_for():
+    full, none, varied = (load(70, knobs=PLAIN, **k) for k in ({}, {"intensity": 0}, {"variety": 1.0}))
+    changed = (full.images != none.images).any(axis=(1, 2))
+    assert (changed == (full.labels != full.classes.index("neutral"))).all()
+    assert (full.images != varied.images).any(axis=(1, 2)).all()
+
+
+def test_each_face_has_one_of_the_occluders_asked_for():
+    kinds = ("bar", "disc", "hand")
+    alone = np.stack([load(60, knobs=PLAIN, occlusion=0.2, occluder=kind).images for kind in kinds])
+    mixed = load(60, knobs=PLAIN, occlusion=0.2, occluder=kinds).images
+    assert ((alone == mixed).all(axis=(2, 3)).sum(axis=1) > 10).all()
+    assert (alone == mixed).all(axis=(2, 3)).any(axis=0).all()
+
+
+def test_a_mask_hides_the_mouth_and_sunglasses_the_eyes():
+    masked, dark = (np.abs(draw(**{worn: 1}).astype(int) - draw()) for worn in ("mask", "sunglasses"))
+    assert not masked[:24].any() and masked[28:40, 16:32].mean() > 10
+    assert not dark[32:].any() and dark[16:24].mean() > 10
