@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -288,3 +289,20 @@ def test_a_missing_frame_does_not_change_what_is_official():
     ds = FaceDataset(images, sequence % 7, data.CK_CLASSES, split, sequence // 2, name="ckplus", sequence=sequence)
     r = audit.report(ds)
     assert r.official["train"]["anger"] == 3 * 45
+
+
+def test_the_check_of_the_authors_layout_looks_at_last_frames_and_counts_sequences_without_a_face(tmp_path):
+    rng = np.random.default_rng(0)
+    for sequence in ("001", "002", "003"):
+        images, labels = tmp_path / f"cohn-kanade-images/S010/{sequence}", tmp_path / f"Emotion/S010/{sequence}"
+        images.mkdir(parents=True)
+        labels.mkdir(parents=True)
+        (labels / f"S010_{sequence}_00000005_emotion.txt").write_text("3.0")
+        for frame in range(1, 6):
+            path = images / f"S010_{sequence}_{frame:08}.png"
+            cv2.imwrite(str(path), rng.integers(0, 256, (64, 64), dtype=np.uint8))
+            if sequence == "002" and frame > 2:
+                path.write_bytes(b"no image")
+    (r,), _ = audit.inspect(tmp_path)
+    assert (r.images, len(r.undecodable)) == (6, 3)
+    assert r.no_face == 2 and "no face found in 2 sequences" in str(r)  # of one nothing could be seen

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from fer_repro import data
-from fer_repro.data import DataError, audit, ckplus
+from fer_repro.data import DataError, audit, ckplus, synthetic
 
 CODES = {"S010/001": 3, "S010/002": 5, "S011/001": 7, "S012/004": 1}  # disgust, happiness, surprise, anger
 
@@ -237,3 +237,7 @@ def test_frames_are_ordered_by_their_numbers_not_their_names(write_ck48, tmp_pat
     ds = data.load("ckplus", tmp_path, frames=2)
     wanted = [cv2.imread(str(folder / f"anger/S010_001_{n}.png"), 0) for n in (10, 11)]
     assert (ds[ds.labels == 0].images == wanted).all()
+
+
+def test_official_counts_are_those_that_synthetic_faces_are_dealt_by():
+    assert list(ckplus.OFFICIAL) == list(synthetic.BALANCE["ckplus"].values()) == [45, 18, 59, 25, 69, 28, 83]
