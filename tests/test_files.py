@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zipfile
 
+import numpy as np
 import pytest
 
 from fer_repro.data import files
@@ -82,3 +83,36 @@ def test_the_digest_of_several_looks_into_each(folder, tmp_path):
     (folder / "a.png").write_bytes(b"f")
     found.append(digest())
     assert len(set(found)) == 4
+
+
+def test_no_part_of_a_large_file_goes_unhashed(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "BLOCK", 2 << 20)
+    content, path = bytearray(5 << 20), tmp_path / "large.csv"
+    found = set()
+    for at in range(0, len(content), 1 << 20):
+        path.write_bytes(content)
+        found.add(files.digest_of(path))
+        content[at + 1000] = 1
+    path.write_bytes(content)
+    assert len(found | {files.digest_of(path)}) == 6
+
+
+@pytest.mark.parametrize("size", [0, 1, files.SMALL, files.SMALL + 1, 3 * files.SMALL + 5])
+def test_a_file_of_any_size_is_read_whole(zipped, tmp_path, size):
+    content = np.random.default_rng(0).integers(0, 256, size, dtype=np.uint8).tobytes()
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x/one.bin").write_bytes(content)
+    places = files.Folder(tmp_path / "x"), files.Zip(zipped(tmp_path / "x", tmp_path / "a.zip"))
+    for place, name in ((places[0], "one.bin"), (places[1], "one.bin"), (files.Several(tmp_path, places), "x/one.bin")):
+        assert place.read(name) == content
+        with place.open(name) as file:
+            assert file.read() == content
+
+
+def test_faults_come_in_the_order_of_the_files(tmp_path, monkeypatch):
+    for name in "abcde":
+        (tmp_path / name).write_bytes(b"no image")
+    monkeypatch.setattr(files, "CHUNK", 1)
+    monkeypatch.setattr(files, "parallel", lambda work, items: [work(i) for i in list(items)[::-1]])
+    _, faults = files.decode_all(files.Folder(tmp_path), list("abcde"), 48)
+    assert list(faults) == [0, 1, 2, 3, 4]

@@ -10,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 
 from fer_repro import prediction, recipe, training
@@ -165,8 +166,6 @@ def test_a_whole_picture_is_brought_to_size_by_the_means_of_its_areas(checkpoint
 def test_expressions_are_called_what_the_training_data_called_them(
     checkpoint: Path, tmp_path: Path, picture: Path
 ) -> None:
-    import torch
-
     saved = torch.load(checkpoint, weights_only=True)
     names = [f"class {k}" for k in range(len(saved["classes"]))]
     saved["classes"] = names

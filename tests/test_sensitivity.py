@@ -288,11 +288,14 @@ def test_runs_of_two_folds_are_not_paired_with_each_others_defaults():
 def _moves():
     """Return a comparison of three readings: a large move down, a small one up, and a sure one up between them."""
     table = sensitivity.compare([record(range(100)), record(range(160), variant="query=last")])
-    rows = [table.iloc[0].to_dict() | more for more in (
-        {"reading": "down", "difference": -0.3, "low": -0.5, "high": -0.1, "significant": False},
-        {"reading": "up", "difference": 0.1, "low": 0.0, "high": 0.2, "significant": False},
-        {"reading": "sure", "difference": 0.2, "low": 0.1, "high": 0.4, "significant": True},
-    )]  # fmt: skip
+    rows = [
+        table.iloc[0].to_dict() | more
+        for more in (
+            {"reading": "down", "difference": -0.3, "low": -0.5, "high": -0.1, "significant": False},
+            {"reading": "up", "difference": 0.1, "low": 0.0, "high": 0.2, "significant": False},
+            {"reading": "sure", "difference": 0.2, "low": 0.1, "high": 0.4, "significant": True},
+        )
+    ]
     return pd.DataFrame(rows)
 
 

@@ -230,7 +230,7 @@ def test_an_official_split_that_lacks_a_part_is_refused(tiny_fer, split):
         splits.protocol(tiny_fer[tiny_fer.split != split], "official")
 
 
-def test_as_many_people_and_sequences_as_folds_are_enough(ck):
+def test_as_many_people_and_sequences_as_folds_are_enough():
     ds = persons(np.repeat(np.arange(10), 7), np.tile(np.arange(7), 10))
     assert len(set(splits.subject_folds(ds).tolist())) == splits.FOLDS
 
