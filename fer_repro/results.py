@@ -243,8 +243,9 @@ def _code() -> dict[str, Any]:  # once: what this process has imported, whatever
     if not (here / ".git").exists():
         return {"commit": None, "dirty": None}
 
-    def git(*arguments: str) -> str:
-        return subprocess.run(["git", "-C", str(here), *arguments], capture_output=True, text=True, check=True).stdout
+    def git(*arguments: str) -> str:  # without a lock, which a killed process would leave behind
+        command = ["git", "--no-optional-locks", "-C", str(here), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
     try:
         changed = git("status", "--porcelain", "--untracked-files=all", "--", "fer_repro")  # a new module counts

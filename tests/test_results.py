@@ -338,6 +338,10 @@ def test_code_that_no_commit_holds_is_named(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(results, "__file__", str(package / "results.py"))
     monkeypatch.setattr(results, "_code", results._code.__wrapped__)  # asks each time
     assert results.provenance()["code"]["dirty"] is False
+    index = (tmp_path / ".git" / "index").read_bytes()
+    os.utime(package / "results.py", (1, 1))  # which git would note, under a lock
+    assert results.provenance()["code"]["dirty"] is False
+    assert (tmp_path / ".git" / "index").read_bytes() == index
     (tmp_path / "run.json").write_text("{}")  # a record that has landed is no code
     assert results.provenance()["code"]["dirty"] is False
     (package / "gru.py").write_text("a new module")
