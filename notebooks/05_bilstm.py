@@ -532,7 +532,7 @@ figures.say(
 #
 # ## Our decisions, and what changes if they are taken otherwise
 #
-# | | decision | otherwise |
+# | question | decision | otherwise |
 # |---|---|---|
 # | Q6 | rows of the map, from the top (`by="rows"`) | columns or single places ({numref}`tab-bilstm-readings`) |
 # | Q7 | an LSTM | `cell="ungated"`: Eqs 5–7, linear up to $g$ |

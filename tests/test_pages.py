@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(
 CHAPTER = """# %% [markdown]
 # # A small chapter
 #
-# $$ \\mathcal{L} = \\sum_i x_i^2 $$ (eq-small)
+# $$ \\mathcal{L} = \\sum_i x_i^2 + \\text{a term of many words} + \\text{a term of many words more} $$ (eq-small)
 #
 # See {numref}`fig-small`, {numref}`tab-small` and {eq}`eq-small` {cite:p}`wen2016discriminative`.
 
@@ -61,6 +61,9 @@ figures.say("What it rests on: {record}`mechanisms/lda.json`.")
 
 # %%
 figures.show_source(figures.class_color)
+
+# %% tags=["hide-cell"]
+folded = 1
 """
 
 
@@ -89,6 +92,11 @@ ASK = {
     " const shown = [...pair.children].find(i => i.offsetWidth > 0), before = shown.offsetWidth; pair.focus();"
     " return [before < shown.offsetWidth, shown.offsetWidth == Number(shown.getAttribute('width'))]})",
     "captions": "[...document.querySelectorAll('figcaption')].filter(c => c.offsetHeight > 0).length",
+    "unreachable": "[...document.querySelectorAll('article *')].filter(e => e.scrollWidth > e.clientWidth + 1"
+    " && e.clientWidth > 0 && ['auto', 'scroll'].includes(getComputedStyle(e).overflowX) && e.tabIndex < 0)"
+    ".map(e => e.tagName + '.' + e.className)",
+    "folded": "[...document.querySelectorAll('details > summary')]"
+    ".map(s => [s.getAttribute('aria-label'), s.innerText.trim().length > 0])",
     "searches": "[...document.querySelectorAll('input[type=search]')].filter(i => i.offsetWidth > 0).length",
 }
 
@@ -102,6 +110,8 @@ def test_pages_open_without_errors_and_without_the_network(pages: list[Path], wi
         assert visit.outside == [], visit.url
         assert visit.failed == [], visit.url
         assert visit.answers["sideways"] <= 0, visit.url
+        assert visit.answers["unreachable"] == [], visit.url  # what scrolls can be scrolled by keys
+        assert all(own == [None, True] for own in visit.answers["folded"]), visit.url  # called by its own title
     chapter = visits[0].answers
     (leads_to,) = chapter["records"]
     assert leads_to == (pages[1].parent / "records" / "mechanisms" / "lda.json").as_uri()
@@ -110,5 +120,6 @@ def test_pages_open_without_errors_and_without_the_network(pages: list[Path], wi
     assert chapter["pictures"] == [[f"only-{theme}", True, 'A "line" that rises and falls']]
     assert chapter["enlarged"] == [[width < 700, True]]  # a phone shows it small until it is touched
     assert chapter["captions"] == 1
+    assert len(chapter["folded"]) >= 2
     assert visits[1].answers["pictures"][0][:2] == [f"only-{theme}", True]
     assert max(visit.answers["searches"] for visit in visits[:3]) <= 1

@@ -9,3 +9,19 @@
     if (theme) document.documentElement.dataset.theme = theme;
   });
 })();
+
+// For those who hear the page, or go through it by keys: a folded cell is called by its own title, a list of sources is
+// no list to be counted, and what scrolls sideways can be reached. (The theme does the last for listings only.)
+addEventListener("DOMContentLoaded", () => {
+  document.querySelectorAll("summary[aria-label]").forEach((title) => title.removeAttribute("aria-label"));
+  document.querySelectorAll(".citation-list[role]").forEach((list) => list.removeAttribute("role"));
+});
+(() => {
+  const reach = () =>
+    document.querySelectorAll(".pst-scrollable-table-container, mjx-container[display]").forEach((box) => {
+      if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
+      else box.removeAttribute("tabindex");
+    });
+  addEventListener("load", () => (window.MathJax?.startup?.promise ?? Promise.resolve()).then(reach));
+  addEventListener("resize", reach);
+})();
