@@ -14,10 +14,13 @@ PYTEST      ?=
 
 BIN       := $(VENV)/bin
 ANY_PYTHON = $(or $(PYTHON),$(shell command -v python3 || command -v python))
+# old packages warn of what has come since, and are not those of requirements.lock
+OLD        = $(foreach kind,Deprecation PendingDeprecation Future,-W ignore::$(kind)Warning) \
+             --deselect tests/test_environment.py::test_the_lock_holds_all_that_its_packages_need
 BOOK_DATA  = $(if $(DATASET),--dataset $(DATASET)) $(if $(DATA_DIR),--data-dir "$(DATA_DIR)")
 
 .DEFAULT_GOAL := help
-.PHONY: help setup book test lint format sweep bench ledger lock clean
+.PHONY: help setup book test lint format sweep bench ledger lock lowest clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -55,6 +58,12 @@ lock: setup ## write requirements.lock anew from pyproject.toml (needs a package
 	"$(BIN)/python" -m pip install --quiet uv
 	"$(BIN)/uv" pip compile --quiet --upgrade --universal --python-version 3.10 --extra test --no-annotate --no-header pyproject.toml --output-file requirements.lock
 	sed -i '1i # Every package, direct and indirect, for Python 3.10 to 3.13. Written by `make lock` from pyproject.toml.' requirements.lock
+
+lowest: setup ## the tests under the oldest packages that pyproject.toml allows (fetches some 3 GB; Python 3.10 to 3.12)
+	"$(BIN)/python" -m pip install --quiet uv
+	"$(BIN)/uv" --no-config venv --quiet --allow-existing --python "$(BIN)/python" "$(VENV)-lowest"
+	"$(BIN)/uv" --no-config pip install --quiet --python "$(VENV)-lowest" --resolution lowest-direct --editable ".[test]"
+	OMP_NUM_THREADS=1 "$(VENV)-lowest/bin/python" -m pytest -n $(JOBS) --dist worksteal $(OLD) $(PYTEST)
 
 clean: ## what was built; records in results/ and the environment stay
 	rm -rf _build book/_build book/notebooks .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist
