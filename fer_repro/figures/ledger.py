@@ -41,6 +41,7 @@ table.ledger .claim{min-width:10em}
 table.ledger .why{min-width:9em}
 table.ledger .runs{display:block;padding-bottom:.2rem}
 table.ledger .verdict{white-space:normal}
+table.ledger td:last-child a{display:inline-block;line-height:24px}
 table.ledger .beside{display:block;opacity:.85;font-style:italic}
 @media (max-width:36rem){table.ledger thead{position:absolute;clip-path:inset(50%);height:1px;overflow:hidden}
 table.ledger tr{display:block;border:1px solid var(--fer-line,#888);border-radius:.4rem;
