@@ -14,7 +14,7 @@ PYTEST      ?=
 
 BIN       := $(VENV)/bin
 ANY_PYTHON = $(or $(PYTHON),$(shell command -v python3 || command -v python))
-# old packages warn of what has come since, and are not those of requirements.lock
+# for `make lowest`: old packages warn of what has come since, and are not those of requirements.lock
 OLD        = $(foreach kind,Deprecation PendingDeprecation Future,-W ignore::$(kind)Warning) \
              --deselect tests/test_environment.py::test_the_lock_holds_all_that_its_packages_need
 BOOK_DATA  = $(if $(DATASET),--dataset $(DATASET)) $(if $(DATA_DIR),--data-dir "$(DATA_DIR)")

@@ -10,8 +10,9 @@
   });
 })();
 
-// For those who hear the page, or go through it by keys: a folded cell is called by its own title, a list of sources is
-// no list to be counted, and what scrolls sideways can be reached. (The theme does the last for listings only.)
+// For those who hear the page, or go through it by keys: a folded cell is called by its own title (not the label that
+// myst-nb gives all of them), sources are no "list" (it holds links that no list may), and what scrolls sideways can be
+// reached: the theme sees to listings and cells' output, not to tables of the text and formulas.
 addEventListener("DOMContentLoaded", () => {
   document.querySelectorAll("summary[aria-label]").forEach((title) => title.removeAttribute("aria-label"));
   document.querySelectorAll(".citation-list[role]").forEach((list) => list.removeAttribute("role"));
