@@ -6,12 +6,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
+
+from fer_repro import results
 
 
 class Convolution(NamedTuple):
@@ -42,7 +45,7 @@ class ConvolutionBlock(nn.Module):
     separable : bool
         Depthwise-separable convolution (the DSCNN baseline, Q17).
     fast : bool
-        Take :class:`DepthwiseConvolution` for it; it gives the same numbers.
+        Take :class:`RoundedConvolution` and :class:`DepthwiseConvolution`; they give the same numbers.
     """
 
     def __init__(
@@ -61,14 +64,14 @@ class ConvolutionBlock(nn.Module):
         kernel, channels = convolution
         pad = kernel // 2 if padding == "same" else 0
         bias = norm != "before"  # batch norm right after the convolution removes any bias
+        dense, depthwise = (RoundedConvolution, DepthwiseConvolution) if fast else (nn.Conv2d, nn.Conv2d)
         if separable and in_channels > 1:
-            depthwise = DepthwiseConvolution if fast else nn.Conv2d
             self.convolution: nn.Module = nn.Sequential(
                 depthwise(in_channels, in_channels, kernel, padding=pad, groups=in_channels, bias=False),
-                nn.Conv2d(in_channels, channels, 1, bias=bias),
+                dense(in_channels, channels, 1, bias=bias),
             )
         else:
-            self.convolution = nn.Conv2d(in_channels, channels, kernel, padding=pad, bias=bias)
+            self.convolution = dense(in_channels, channels, kernel, padding=pad, bias=bias)
         self.norm = nn.BatchNorm2d(channels) if norm != "none" else nn.Identity()
         self.norm_last = norm == "after"
         self.pool = nn.MaxPool2d(2) if pool else nn.Identity()
@@ -82,21 +85,93 @@ class ConvolutionBlock(nn.Module):
         return F.relu(self.pool(self.norm(x)))
 
 
-class DepthwiseConvolution(nn.Conv2d):
+@cache
+def bfloat16_in_float32() -> bool:
+    """Say whether this CPU convolves in float32 sooner than in bfloat16."""
+    return not results.quick_bfloat16()
+
+
+class RoundedConvolution(nn.Conv2d):
+    """A convolution in bfloat16 that a CPU slow at it does in float32, with the same numbers.
+
+    In bfloat16, factors are rounded, their products added up in float32 and the sums rounded. Products of rounded
+    factors are exact in float32: its own convolution, rounded after, differs in the order of adding alone, as any two
+    processors do. Runs recorded in bfloat16 can so be repeated without its instructions, at about the speed of float32
+    (``benchmarks/layers.py``). All else is PyTorch's own.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, H, W) to (B, C', H', W')."""
+        if not _in_bfloat16(x) or not bfloat16_in_float32():
+            return super().forward(x)
+        x, w = x.to(torch.bfloat16), self.weight.to(torch.bfloat16)
+        bias = None if self.bias is None else self.bias.to(torch.bfloat16)
+        made: Tensor = _InFloat32.apply(x, w, bias, self.padding, self.groups)
+        return made
+
+
+def _in_bfloat16(x: Tensor) -> bool:
+    """Say whether a layer, not compiled, multiplies x in bfloat16 on a CPU."""
+    autocast = torch.is_autocast_enabled("cpu")
+    kind = torch.get_autocast_dtype("cpu") if autocast else x.dtype
+    return x.device.type == "cpu" and kind == torch.bfloat16 and not torch.compiler.is_compiling()
+
+
+class _InFloat32(torch.autograd.Function):
+    """``conv2d`` of bfloat16 numbers, stride 1, a few images at a time: what is wide need not go through memory."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, w: Tensor, bias: Tensor | None, padding: tuple[int, int], groups: int) -> Tensor:
+        """Map x (B, C, H, W) by w (C', C / groups, k, k) and bias (C',) to (B, C', H', W')."""
+        ctx.save_for_backward(x, w)
+        ctx.bias, ctx.padding, ctx.groups = bias is not None, padding, groups
+        size = [n + 2 * pad - k + 1 for n, pad, k in zip(x.shape[2:], padding, w.shape[2:], strict=True)]
+        last = x.is_contiguous(memory_format=torch.channels_last)
+        layout = torch.channels_last if last else torch.contiguous_format
+        made = torch.empty(len(x), len(w), *size, dtype=x.dtype, memory_format=layout)
+        wide, shift = w.float(), None if bias is None else bias.float()
+        with torch.autocast("cpu", enabled=False):
+            for part, into in zip(x.split(_step(x)), made.split(_step(x)), strict=True):
+                into.copy_(F.conv2d(part.float(), wide, shift, padding=padding, groups=groups))
+        return made
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, Tensor, Tensor | None, None, None]:
+        """Map the gradient (B, C', H', W') to those of x, w and bias."""
+        x, w = ctx.saved_tensors
+        wide, wanted = w.float(), [ctx.needs_input_grad[0], True, ctx.bias]
+        how = ([len(w)], [1, 1], list(ctx.padding), [1, 1], False, [0, 0], ctx.groups, wanted)
+        in_x = torch.empty_like(x) if ctx.needs_input_grad[0] else None
+        in_w, in_bias = torch.zeros_like(wide), wide.new_zeros(len(w)) if ctx.bias else None
+        for start in range(0, len(x), _step(x)):
+            here = slice(start, start + _step(x))
+            got = torch.ops.aten.convolution_backward(g[here].float(), x[here].float(), wide, *how)
+            if in_x is not None:
+                in_x[here] = got[0]
+            in_w += got[1]
+            if in_bias is not None:
+                in_bias += got[2]
+        return in_x, in_w.to(w.dtype), None if in_bias is None else in_bias.to(w.dtype), None, None
+
+
+def _step(x: Tensor) -> int:
+    """Return how many images of (B, C, H, W) are taken at a time, for about 16 :data:`PIECE` pixels."""
+    return max(1, 16 * PIECE // (x.shape[2] * x.shape[3]))
+
+
+class DepthwiseConvolution(RoundedConvolution):
     """A convolution of each channel alone, whose weights' gradient is made by the dense one where that is quicker.
 
-    In bfloat16 on a CPU, this gradient of 5x5 kernels was seen to take far longer than that of the dense convolution
-    between all channels, of which it is the diagonal (``benchmarks/layers.py``). All else is PyTorch's own.
+    In bfloat16 on a CPU quick at it, this gradient of 5x5 kernels was seen to take far longer than that of the dense
+    convolution between all channels, of which it is the diagonal (``benchmarks/layers.py``).
     """
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, H, W) to (B, C, H', W')."""
-        kind = torch.get_autocast_dtype(x.device.type) if torch.is_autocast_enabled(x.device.type) else x.dtype
-        slow = x.device.type == "cpu" and kind == torch.bfloat16 and self.kernel_size[0] > 3
-        if not slow or torch.compiler.is_compiling():
+        if not _in_bfloat16(x) or self.kernel_size[0] <= 3 or bfloat16_in_float32():
             return super().forward(x)
-        assert isinstance(self.padding, tuple)
-        made: Tensor = _Depthwise.apply(x.to(kind), self.weight.to(kind), self.padding)
+        made: Tensor = _Depthwise.apply(x.to(torch.bfloat16), self.weight.to(torch.bfloat16), self.padding)
         return made
 
 

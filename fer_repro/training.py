@@ -204,14 +204,11 @@ def multiplies_bfloat16(device: str) -> bool:
 def automatic_precision(device: str) -> str:
     """Return "bf16-mixed" where the hardware multiplies bfloat16 faster than float32, else "32-true".
 
-    Of processors, those with AMX, and AMD's with AVX-512. Intel's with ``avx512_bf16`` alone, as virtual machines show
-    that hide AMX, multiply it at half the speed of float32 (``benchmarks/training.py``). On a GPU without bfloat16,
-    "16-mixed".
+    On a GPU without bfloat16, "16-mixed".
     """
     if device == "cuda":
         return "bf16-mixed" if multiplies_bfloat16(device) else "16-mixed"
-    faster = "amx_bf16" in results.instructions() or "AuthenticAMD" in results.processor()
-    return "bf16-mixed" if multiplies_bfloat16(device) and faster else "32-true"
+    return "bf16-mixed" if results.quick_bfloat16() else "32-true"
 
 
 def chosen_device(device: str) -> str:

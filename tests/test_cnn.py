@@ -17,6 +17,7 @@ from fer_repro.cnn import (
     ConvolutionBlock,
     DepthwiseConvolution,
     PointwiseBlock,
+    RoundedConvolution,
     SevenLayerCNN,
 )
 from fer_repro.figures import cnn as pictures
@@ -341,25 +342,64 @@ def test_images_that_vanish_are_refused():
         SevenLayerCNN(padding="valid").output_size(12)
 
 
+@pytest.mark.parametrize("wide", [True, False])
 @pytest.mark.parametrize("padding", ["same", "valid"])
 @pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
-def test_the_fast_depthwise_gradient_is_that_of_the_plain_layer(padding, layout):
+@pytest.mark.parametrize("kind", [{"separable": True}, {}, {"norm": "after"}], ids=str)
+def test_the_fast_forms_in_bfloat16_are_those_of_the_plain_layers(wide, padding, layout, kind, monkeypatch):
+    monkeypatch.setattr(cnn, "bfloat16_in_float32", lambda: wide)
+    monkeypatch.setattr(cnn, "PIECE", 20)  # of the nine images, two are taken at a time
     torch.manual_seed(0)
-    plain = ConvolutionBlock(6, Convolution(5, 8), pool=True, padding=padding, separable=True, fast=False)
-    fast = ConvolutionBlock(6, Convolution(5, 8), pool=True, padding=padding, separable=True, fast=True)
-    assert isinstance(fast.convolution[0], DepthwiseConvolution)
-    assert not isinstance(plain.convolution[0], DepthwiseConvolution)
+    plain, fast = (ConvolutionBlock(6, Convolution(5, 8), True, padding, fast=f, **kind) for f in (False, True))
+    assert {type(m) for m in plain.modules()}.isdisjoint({RoundedConvolution, DepthwiseConvolution})
     fast.load_state_dict(plain.state_dict())
-    x = torch.randn(9, 6, 12, 10).contiguous(memory_format=layout)
+    x = torch.randn(9, 6, 14, 11).contiguous(memory_format=layout)
     values = []
     for block in (plain, fast):
         leaf = x.clone().requires_grad_()
         with torch.autocast("cpu", torch.bfloat16):
             out = block(leaf)
         weight = torch.randn(out.shape, generator=torch.Generator().manual_seed(1))
-        values.append([out.float(), *torch.autograd.grad((out.float() * weight).sum(), [leaf, *block.parameters()])])
+        values.append([out, *torch.autograd.grad((out.float() * weight).sum(), [leaf, *block.parameters()])])
     for got, want in zip(values[1], values[0], strict=True):
+        assert got.dtype == want.dtype
         torch.testing.assert_close(got, want, rtol=0.02, atol=0.01 * float(want.detach().abs().max()))
+    assert values[1][0].is_contiguous(memory_format=layout)
+
+
+@pytest.mark.parametrize(("groups", "bias"), [(1, True), (1, False), (4, True)])
+def test_a_rounded_convolution_rounds_factors_and_sums_and_nothing_else(groups, bias, monkeypatch):
+    monkeypatch.setattr(cnn, "bfloat16_in_float32", lambda: True)
+    monkeypatch.setattr(cnn, "PIECE", 10)
+    torch.manual_seed(0)
+    layer = RoundedConvolution(4, 8, 3, padding=1, groups=groups, bias=bias)
+    x, g = torch.randn(7, 4, 9, 8).bfloat16(), torch.randn(7, 8, 9, 8).bfloat16()
+    exact = [v.bfloat16().double().requires_grad_() for v in (x, *layer.parameters())]
+    sums = torch.nn.functional.conv2d(*exact, padding=1, groups=groups)
+    with torch.autocast("cpu", torch.bfloat16):
+        out = layer(x.requires_grad_())
+    assert out.dtype == torch.bfloat16
+    torch.testing.assert_close(out.double(), sums, rtol=2**-8, atol=1e-6)  # half a step of 8 bits
+    got = torch.autograd.grad(out, [x, *layer.parameters()], g)
+    for one, other in zip(got, torch.autograd.grad(sums, exact, g.double()), strict=True):
+        torch.testing.assert_close(one.double(), other, rtol=2**-8, atol=1e-4)
+
+
+def test_a_rounded_convolution_is_the_plain_one_outside_bfloat16(monkeypatch):
+    monkeypatch.setattr(cnn, "bfloat16_in_float32", lambda: True)
+    monkeypatch.setattr(cnn._InFloat32, "apply", lambda *_: pytest.fail("was rounded"))
+    layer, x = RoundedConvolution(3, 5, 3), torch.randn(2, 3, 6, 6)
+    assert torch.equal(layer(x), torch.nn.functional.conv2d(x, layer.weight, layer.bias))
+    assert layer.double()(x.double()).dtype == torch.float64
+
+
+def test_the_images_themselves_get_no_gradient_where_none_is_wanted(monkeypatch):
+    monkeypatch.setattr(cnn, "bfloat16_in_float32", lambda: True)
+    layer = RoundedConvolution(3, 5, 3)
+    with torch.autocast("cpu", torch.bfloat16):
+        layer(torch.randn(2, 3, 6, 6)).sum().backward()
+    assert layer.weight.grad is not None and layer.bias.grad is not None
+    torch.testing.assert_close(layer.bias.grad, torch.full((5,), 2.0 * 4 * 4))
 
 
 def test_the_fast_depthwise_gradient_is_exact_before_rounding():
