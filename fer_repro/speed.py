@@ -22,6 +22,7 @@ NAMES = (
     "training-avx2",  # training-float32 from a processor without AVX-512
     "denormals",
     "layers",
+    "layers-rounded",  # layers from a processor slow at bfloat16
     "growth",
     "preprocessing",
     "data",

@@ -169,8 +169,7 @@ def test_preprocessing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     assert speed.goals({"preprocessing": found})["measured"].notna().tolist() == [False] * 4 + [True, True, False]
 
 
-def test_layers(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(layers.training, "automatic_precision", lambda device: "bf16-mixed")
+def test_layers(bench: Bench) -> None:
     found = bench(layers, "--size", "16", "--batch", "3", "--repeats", "1")
     for precision in ("float32", "bfloat16"):
         took = found["milliseconds"][precision]
