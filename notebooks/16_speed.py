@@ -361,27 +361,43 @@ figures.say(
 # gradient of their weights took the processor's library longer than all else in the step, on the machine named in the
 # table. It is the diagonal of the gradient that a dense convolution between all 32 channels would get: 32 times the
 # multiplications, but as matrix products, and sooner done. `DepthwiseConvolution` in {source}`fer_repro/cnn.py` takes
-# it from there, on CPUs in bfloat16 only.
+# it from there, in bfloat16 only, and on CPUs that are quick at it.
+
 
 # %%
-if found["layers"]:
-    r = found["layers"]
+def layers(name: str, label: str) -> None:
+    """Show a record of ``benchmarks/layers.py``."""
+    r = found[name]
+    if not r:
+        figures.say("Not measured yet: `python benchmarks/layers.py --json`.")
+        return
     figures.table(
         pd.DataFrame(
             [
-                (name, precision, took["plain"], took["fast"], r["times_faster"][precision][name])
+                (what, precision, took["plain"], took["fast"], r["times_faster"][precision][what])
                 for precision, parts in r["milliseconds"].items()
-                for name, took in parts.items()
+                for what, took in parts.items()
             ],
             columns=["what", "precision", "plain, ms", "fast, ms", "times faster"],
         ),
-        name="tab-speed-layers",
+        name=label,
         caption=f"One pass forward and backward on {r['batch']} images of {r['size']}×{r['size']}, by the record of "
         "`benchmarks/layers.py`: " + speed.machine(r) + ".",
         formats={"plain, ms": "{:,.0f}", "fast, ms": "{:,.0f}", "times faster": "{:.1f}"},
     )
-else:
-    figures.say("Not measured yet: `python benchmarks/layers.py --json`.")
+
+
+layers("layers", "tab-speed-layers")
+
+# %% [markdown]
+# The last form is for processors that are slow at bfloat16. A product of two numbers with 8 bits of mantissa has at
+# most 16, which float32 holds exactly, and bfloat16 convolutions add up in float32, too. So `RoundedConvolution` rounds
+# the factors, convolves in float32 and rounds the sums: the numbers are those of bfloat16, but for the order of adding,
+# in which any two processors differ. It is not a way to train faster, since float32 itself is as fast there, but one to
+# repeat a run that was recorded in bfloat16.
+
+# %%
+layers("layers-rounded", "tab-speed-layers-rounded")
 
 # %% [markdown]
 # ## Does bfloat16 cost accuracy?
