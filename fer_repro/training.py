@@ -164,7 +164,9 @@ def keep_memory() -> bool:
     """Tell glibc's allocator to keep what it has instead of giving large buffers back to the kernel at every free.
 
     A network at 128x128 allocates and frees hundreds of megabytes a step; handing their pages back and faulting them in
-    again costs several times the arithmetic. Pages of 2 MiB, where the kernel has them, spare a few percent more.
+    again costs several times the arithmetic. Pages of 2 MiB (``THP_MEM_ALLOC_ENABLE``) are not asked for: PyTorch
+    aligns blocks for them, a block freed is then too short for the next of its size, and memory grows for dozens of
+    steps.
     True where it took (Linux with glibc).
     """
     if platform.system() != "Linux":
@@ -173,7 +175,6 @@ def keep_memory() -> bool:
         mallopt = ctypes.CDLL("libc.so.6").mallopt
     except (OSError, AttributeError):
         return False
-    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # read once, at torch's first tensor
     M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
     return all([mallopt(M_MMAP_MAX, 0), mallopt(M_TRIM_THRESHOLD, 2**31 - 1), mallopt(M_TOP_PAD, 64 << 20)])
 
