@@ -385,6 +385,28 @@ def test_a_rounded_convolution_rounds_factors_and_sums_and_nothing_else(groups, 
         torch.testing.assert_close(one.double(), other, rtol=2**-8, atol=1e-4)
 
 
+@pytest.mark.parametrize("separable", [False, True])
+def test_training_in_bfloat16_takes_the_same_course_whichever_way_it_is_multiplied(separable, monkeypatch):
+    torch.manual_seed(5)
+    start, courses = nn.Sequential(SevenLayerCNN(separable=separable), nn.Flatten(), nn.Linear(64 * 2 * 2, 3)), []
+    for wide in (True, False):
+        monkeypatch.setattr(cnn, "bfloat16_in_float32", lambda wide=wide: wide)
+        network, course = copy.deepcopy(start), []
+        steps, x, y = torch.optim.SGD(network.parameters(), lr=5e-3), images(16, 16, 16), torch.arange(16) % 3
+        for _ in range(6):
+            with torch.autocast("cpu", torch.bfloat16):
+                maps, _ = network[0](x)
+                scores = network[1:](maps)
+            loss = nn.functional.cross_entropy(scores.float(), y)
+            steps.zero_grad()
+            loss.backward()
+            steps.step()
+            course.append(loss.item())
+        courses.append(course)
+    assert courses[0][0] - courses[0][-1] > 0.1
+    np.testing.assert_allclose(*courses, atol=0.01)
+
+
 def test_a_rounded_convolution_is_the_plain_one_outside_bfloat16(monkeypatch):
     monkeypatch.setattr(cnn, "bfloat16_in_float32", lambda: True)
     monkeypatch.setattr(cnn._InFloat32, "apply", lambda *_: pytest.fail("was rounded"))
