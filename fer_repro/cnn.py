@@ -92,7 +92,7 @@ def bfloat16_in_float32() -> bool:
 
 
 class RoundedConvolution(nn.Conv2d):
-    """A convolution in bfloat16 that a CPU slow at it does in float32, with the same numbers.
+    """A convolution of stride 1 in bfloat16 that a CPU slow at it does in float32, with the same numbers.
 
     In bfloat16, factors are rounded, their products added up in float32 and the sums rounded. Products of rounded
     factors are exact in float32: its own convolution, rounded after, differs in the order of adding alone, as any two
