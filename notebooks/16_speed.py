@@ -83,7 +83,9 @@ else:
 figures.say(
     "\n".join(
         f"- {{source}}`benchmarks/{name.split('-')[0]}.py`"
-        + (" in float32: " if name.startswith("training-") else ": ")
+        + (" in float32" if name.startswith("training-") else "")
+        + (" where bfloat16 is slow" if name == "layers-rounded" else "")
+        + ": "
         + (f"{speed.machine(r)}; {{record}}`benchmarks/{name}.json`." if r else "not measured yet.")
         for name, r in found.items()
     )
