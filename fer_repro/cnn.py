@@ -112,9 +112,9 @@ class RoundedConvolution(nn.Conv2d):
 
 def _in_bfloat16(x: Tensor) -> bool:
     """Say whether a layer, not compiled, multiplies x in bfloat16 on a CPU."""
-    autocast = torch.is_autocast_enabled("cpu")
-    kind = torch.get_autocast_dtype("cpu") if autocast else x.dtype
-    return x.device.type == "cpu" and kind == torch.bfloat16 and not torch.compiler.is_compiling()
+    if x.device.type != "cpu" or torch.compiler.is_compiling():
+        return False
+    return (torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype) == torch.bfloat16
 
 
 class _InFloat32(torch.autograd.Function):
