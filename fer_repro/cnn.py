@@ -125,15 +125,13 @@ class _InFloat32(torch.autograd.Function):
         """Map x (B, C, H, W) by w (C', C / groups, k, k) and bias (C',) to (B, C', H', W')."""
         ctx.save_for_backward(x, w)
         ctx.bias, ctx.padding, ctx.groups = bias is not None, padding, groups
-        size = [n + 2 * pad - k + 1 for n, pad, k in zip(x.shape[2:], padding, w.shape[2:], strict=True)]
-        last = x.is_contiguous(memory_format=torch.channels_last)
-        layout = torch.channels_last if last else torch.contiguous_format
-        made = torch.empty(len(x), len(w), *size, dtype=x.dtype, memory_format=layout)
         wide, shift = w.float(), None if bias is None else bias.float()
         with torch.autocast("cpu", enabled=False):
-            for part, into in zip(x.split(_step(x)), made.split(_step(x)), strict=True):
-                into.copy_(F.conv2d(part.float(), wide, shift, padding=padding, groups=groups))
-        return made
+            made = [
+                F.conv2d(part.float(), wide, shift, padding=padding, groups=groups).to(x.dtype)
+                for part in x.split(_images_at_a_time(x))
+            ]
+        return torch.cat(made)
 
     @staticmethod
     @once_differentiable
@@ -142,21 +140,26 @@ class _InFloat32(torch.autograd.Function):
         x, w = ctx.saved_tensors
         wide, wanted = w.float(), [ctx.needs_input_grad[0], True, ctx.bias]
         how = ([len(w)], [1, 1], list(ctx.padding), [1, 1], False, [0, 0], ctx.groups, wanted)
-        in_x = torch.empty_like(x) if ctx.needs_input_grad[0] else None
-        in_w, in_bias = torch.zeros_like(wide), wide.new_zeros(len(w)) if ctx.bias else None
-        for start in range(0, len(x), _step(x)):
-            here = slice(start, start + _step(x))
-            got = torch.ops.aten.convolution_backward(g[here].float(), x[here].float(), wide, *how)
-            if in_x is not None:
-                in_x[here] = got[0]
-            in_w += got[1]
-            if in_bias is not None:
-                in_bias += got[2]
-        return in_x, in_w.to(w.dtype), None if in_bias is None else in_bias.to(w.dtype), None, None
+        in_x, in_w, in_bias = [], torch.zeros_like(wide), wide.new_zeros(len(w))
+        step = _images_at_a_time(x)
+        for out, part in zip(g.split(step), x.split(step), strict=True):
+            got_x, got_w, got_bias = torch.ops.aten.convolution_backward(out.float(), part.float(), wide, *how)
+            in_w += got_w
+            if got_x is not None:
+                in_x.append(got_x.to(x.dtype))
+            if got_bias is not None:
+                in_bias += got_bias
+        return (
+            torch.cat(in_x) if in_x else None,
+            in_w.to(w.dtype),
+            in_bias.to(w.dtype) if ctx.bias else None,
+            None,
+            None,
+        )
 
 
-def _step(x: Tensor) -> int:
-    """Return how many images of (B, C, H, W) are taken at a time, for about 16 :data:`PIECE` pixels."""
+def _images_at_a_time(x: Tensor) -> int:
+    """Return how many images of (B, C, H, W) have about 16 :data:`PIECE` pixels; one at least."""
     return max(1, 16 * PIECE // (x.shape[2] * x.shape[3]))
 
 

@@ -166,8 +166,7 @@ def keep_memory() -> bool:
     A network at 128x128 allocates and frees hundreds of megabytes a step; handing their pages back and faulting them in
     again costs several times the arithmetic. Pages of 2 MiB (``THP_MEM_ALLOC_ENABLE``) are not asked for: PyTorch
     aligns blocks for them, a block freed is then too short for the next of its size, and memory grows for dozens of
-    steps.
-    True where it took (Linux with glibc).
+    steps. True where it took (Linux with glibc).
     """
     if platform.system() != "Linux":
         return False

@@ -352,6 +352,11 @@ def test_the_fast_forms_in_bfloat16_are_those_of_the_plain_layers(wide, padding,
     torch.manual_seed(0)
     plain, fast = (ConvolutionBlock(6, Convolution(5, 8), True, padding, fast=f, **kind) for f in (False, True))
     assert {type(m) for m in plain.modules()}.isdisjoint({RoundedConvolution, DepthwiseConvolution})
+    if "separable" in kind:
+        assert isinstance(fast.convolution[0], DepthwiseConvolution)
+        assert isinstance(fast.convolution[1], RoundedConvolution)
+    else:
+        assert isinstance(fast.convolution, RoundedConvolution)
     fast.load_state_dict(plain.state_dict())
     x = torch.randn(9, 6, 14, 11).contiguous(memory_format=layout)
     values = []
