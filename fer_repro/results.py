@@ -234,7 +234,7 @@ def table(records: Iterable[Record]) -> pd.DataFrame:
 
 def provenance() -> dict[str, Any]:
     """Return what a record says of its making: code, versions, machine."""
-    return {"code": _code(), "versions": _versions(), "machine": _machine()}
+    return {"code": _code(), "versions": _versions(), "machine": machine()}
 
 
 @cache
@@ -295,7 +295,8 @@ def quick_bfloat16() -> bool:
     return "amx_bf16" in found or ("avx512_bf16" in found and "AuthenticAMD" in processor())
 
 
-def _machine() -> dict[str, Any]:
+def machine() -> dict[str, Any]:
+    """Return what a run ran on, as its record names it: system, processor, cores, memory in bytes."""
     named = re.search(r"^model name\s*: (.+)", processor(), re.MULTILINE)
     cpu = named[1].strip() if named else platform.processor() or platform.machine()
     try:
@@ -309,3 +310,8 @@ def _machine() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "memory_bytes": memory,
     }
+
+
+def processor_of(found: Mapping[str, Any]) -> str:
+    """Return a recorded machine's processor and its instructions that matter here: one text for each kind."""
+    return ", ".join([str(found.get("cpu")), *found.get("instructions", ())])

@@ -410,8 +410,9 @@ def outlook(plans: Iterable[Path], root: Path) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row a plan: ``plan`` (file name), ``planned, done, left`` (runs), ``hours`` that the rest would take one run
-        after another, by what such runs took before (NaN where none has run: :func:`mean_seconds`).
+        One row a plan: ``plan`` (file name), ``planned, done, left`` (runs), ``hours, slowest``: hours that the rest
+        would take one run after another, by what such runs took before on the processor that was quickest at them and
+        on the slowest (NaN where none has run: :func:`seconds_by_processor`).
     """
     rows = []
     for path in plans:
@@ -420,13 +421,28 @@ def outlook(plans: Iterable[Path], root: Path) -> pd.DataFrame:
         each: dict[tuple[Any, ...], list[Run]] = {}
         for run in left:
             each.setdefault((run.dataset, run.recipe, run.protocol, run.precision), []).append(run)
-        took = [len(alike) * (mean_seconds(alike, root) or math.nan) for alike in each.values()]
-        rows.append((path.name, len(runs), len(done), len(left), sum(took) / 3600))
-    return pd.DataFrame(rows, columns=["plan", "planned", "done", "left", "hours"])
+        took = [(len(alike), seconds_by_processor(alike, root).values() or [math.nan]) for alike in each.values()]
+        hours = [sum(n * extreme(seconds) for n, seconds in took) / 3600 for extreme in (min, max)]
+        rows.append((path.name, len(runs), len(done), len(left), *hours))
+    return pd.DataFrame(rows, columns=["plan", "planned", "done", "left", "hours", "slowest"])
 
 
 def mean_seconds(runs: list[Run], root: Path) -> float | None:
-    """Return what such runs took before, seconds each: by the records of the same data sets, recipes and protocols.
+    """Return what such runs took before, seconds each: on a processor like this machine's, or else on any."""
+    took = _took(runs, root)
+    here = results.processor_of(results.machine())
+    alike = [seconds for processor, seconds in took if processor == here] or [seconds for _, seconds in took]
+    return sum(alike) / len(alike) if alike else None
+
+
+def seconds_by_processor(runs: list[Run], root: Path) -> dict[str, float]:
+    """Return what such runs took before, seconds each, by the processor (:func:`fer_repro.results.processor_of`)."""
+    took = pd.DataFrame(_took(runs, root), columns=["processor", "seconds"])
+    return {str(name): float(mean) for name, mean in took.groupby("processor")["seconds"].mean().items()}
+
+
+def _took(runs: list[Run], root: Path) -> list[tuple[str, float]]:
+    """Return processor and seconds of the records of the same data sets, recipes and protocols.
 
     Where a protocol has no record yet, those of the others count, which train on about as many images. Runs wanted in
     float32 are priced by such runs alone.
@@ -437,8 +453,8 @@ def mean_seconds(runs: list[Run], root: Path) -> float | None:
         for wanted in {(r.dataset, r.recipe, r.protocol) for r in runs if r.records_root(root) == folder}:
             alike = [r for r in records if (r["dataset"], r["recipe"]["name"], r["protocol"]) == wanted]
             alike = alike or [r for r in records if (r["dataset"], r["recipe"]["name"]) == wanted[:2]]
-            took += [r["seconds"] for r in alike]
-    return sum(took) / len(took) if took else None
+            took += [(results.processor_of(r.get("machine", {})), r["seconds"]) for r in alike]
+    return took
 
 
 class _Report:

@@ -458,9 +458,9 @@ figures.show(
 # %% [markdown]
 # ## Experiment: how hard is it?
 #
-# A data set on which a straight line through pixel space does well tells nothing about networks. So we fit one: ridge
-# regression on the pixels, trained on faces with the default knobs. It is then tested on people it has never seen,
-# with one knob turned at a time.
+# A data set on which a straight line through pixel space does well cannot tell what a network is worth. So we fit one:
+# ridge regression on the pixels, trained on faces with the default knobs. It is then tested on people it has never
+# seen, with one knob turned at a time.
 
 # %%
 from sklearn.linear_model import RidgeClassifier
@@ -540,7 +540,9 @@ figures.say(
 #
 # ```{exercise} ★ A mixed feeling
 # :label: ex-data-mixed
-# Draw a happily surprised face from action units, and one whose left half smiles while its right half is sad.
+# Draw a happily surprised face from action units, and one that smiles on one side and is sad on the other.
+# `synthetic.draw({12: 1.0, "15R": 0.5}, size=128)` draws a face from units; L and R are the person's own left and
+# right.
 # ```
 
 # %% [markdown]

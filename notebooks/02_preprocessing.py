@@ -359,7 +359,7 @@ figures.show(
     draw,
     name="fig-pre-order",
     caption="Closeness to the clean, enlarged face. In the paper's order a 3×3 median loses least where there is "
-    "no noise, and helps least where there is some.",
+    "little or no noise, and helps least where there is more.",
     alt="Line chart of PSNR against noise for four pipelines. Resize then a 3 by 3 median starts highest, but "
     "falls nearly as fast as resizing alone; median then resize starts lower and stays nearly level.",
 )

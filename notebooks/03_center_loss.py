@@ -297,10 +297,10 @@ set_apart, long = {}, {}
 for name, features in ends.items():
     set_apart[name] = ", ".join(c for c, share in zip(faces.classes, nearest[name], strict=False) if share >= 0.9)
     long[name] = pictures.elongation(features, labels)
+alike = [np.nansum(nearest[name] * np.bincount(labels)) / len(labels) for name in ends]
 found = "; ".join(
-    f"{where}, {np.nansum(nearest[name] * np.bincount(labels)) / len(labels):.0%} of the faces lie nearest to the "
-    "mean of their own class"
-    for where, name in zip(("above", "below"), ends, strict=True)
+    f"{where}, {share:.0%} of the faces lie nearest to the mean of their own class"
+    for where, share in zip(("above", "below"), alike, strict=True)
 )
 pairs = "; ".join(
     f"in the {row} row nine in ten faces of {set_apart[name] or 'no class'} are nearest to their own class's middle"
@@ -371,8 +371,10 @@ figures.say(
     f"With center loss the spread within classes is {pulled['within'] / plain['within']:.2f} times, the spread between "
     f"class means {pulled['between'] / plain['between']:.2f} times what softmax alone gives. Their ratio goes from "
     f"{plain['ratio']:.2f} to {pulled['ratio']:.2f}. So the *second half* of the usual claim, that the spread between "
-    "classes holds, is true only up to scale: **features get smaller, and within that, "
-    + ("better separated**." if pulled["ratio"] > plain["ratio"] else "here, not better separated**.")
+    "classes holds, is true only up to scale: **features get smaller, and within that, class means "
+    + ("lie further apart**" if pulled["ratio"] > plain["ratio"] else "do not lie further apart**")
+    + ", on average over the classes. Such an average can be carried by a few that stand far out: the share of faces "
+    f"nearest to their own class's mean goes from {alike[0]:.0%} to {alike[1]:.0%} ({{numref}}`fig-center-plane`)."
 )
 answers = {name: network.eval()(x_held)[0].argmax(1).cpu().numpy() for name, (network, _) in trained.items()}
 price = metrics.paired_differences(labels, *answers.values(), len(faces.classes), seed=seed)["accuracy"]
@@ -468,7 +470,7 @@ figures.say(
 # Most of what λ does here is a choice of *scale*. Where the ratio rises in {numref}`tab-center-spread`, the
 # convolutions have had their part in it: the pull of {eq}`eq-center-gradient` reaches them through the layers above.
 # And more discriminative *features* need not make a more accurate *network*: softmax draws its borders just as well
-# through long rays.
+# between long rays.
 
 # %% [markdown]
 # ## What α does

@@ -432,11 +432,10 @@ figures.show(
     lambda: pictures.feature_maps(small_face, maps),
     name="fig-cnn-maps",
     caption=f"A drawn face and the first eight maps after each block that respond to it, at {pixels}×{pixels} pixels, "
-    "as trained. Block 1 has two kinds; from block 2 on, "
-    "edges and corners of brows, eyes and mouth light up; at the end, a few places are left.",
-    alt="Four rows of eight small grey maps. The first row shows recognisable faces in different tones, the second "
-    "outlines of "
-    "features, the third and fourth coarser spots.",
+    "as trained. Block 1 has two kinds, and shows a face; behind it maps are so small that only spots are left, "
+    "fewer from block to block.",
+    alt="Four rows of eight small grey maps. The first row shows recognisable faces in different tones, the others "
+    "ever coarser spots.",
 )
 
 # %% [markdown]
@@ -572,9 +571,9 @@ figures.say(
 # The last line is a deviation from Sec. III-F to the letter. *After* the BiLSTM, the attention, the LDA and the linear
 # layer that stands in for LDA until it is fitted ({ref}`chap-network`), we have no batch norm. The first two need no
 # help with their scale: an LSTM's output lies between −1 and 1, and attention averages it. LDA's is brought to unit
-# variance once, when it is fitted. Logits are left free to grow. *Otherwise:* a norm behind the BiLSTM would make the
-# states of one face depend on the others in its mini-batch during training, and one behind LDA would let what was
-# fitted drift with the batches. What that does to accuracy is not measured; there is no option for it.
+# variance once, when it is fitted. Logits are left free to grow. *Otherwise:* a norm behind LDA would let what was
+# fitted drift with the batches. What norms in these places would do to accuracy is not measured; there is no option for
+# them.
 
 # %%
 readings = {

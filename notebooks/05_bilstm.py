@@ -240,10 +240,10 @@ figures.say(f"Largest difference: {apart['Eqs 5–7']:.0e} (Eqs 5–7), {apart['
 # h_t = \sum_{s\le t} w_2^{\,t-s}\,w_1\,x_s .
 # $$ (eq-bilstm-unrolled)
 #
-# That is a *linear* function of the sequence, in which a step fades by the powers of one fixed matrix, whatever the
-# face shows. If the largest eigenvalue of $w_2$ exceeds one in size, the sum explodes, which is why we start it
-# below. Before $g$, Eqs 5–7 can do nothing that one linear layer over all steps could not; what they add is that the
-# weights are shared, and therefore few.
+# That is a *linear* function of the sequence, in which a step is weighed by the powers of one fixed matrix, whatever
+# the face shows: it fades where that matrix shrinks it. If the largest eigenvalue of $w_2$ exceeds one in size, the sum
+# explodes, which is why we start it below. Before $g$, Eqs 5–7 can do nothing that one linear layer over all steps
+# could not; what they add is that the weights are shared, and therefore few.
 
 # %%
 torch.manual_seed(seed)
@@ -413,8 +413,8 @@ figures.show(
     name="fig-bilstm-reach",
     caption="How much the state at each row hangs on the input at each row, for the same face. The forward direction "
     "knows what lies above, the backward one what lies below; bidirectional reading fills the square.",
-    alt="Four square heat maps. Forward ones are filled below the diagonal, backward ones above it; the largest values "
-    "lie on the diagonal and fade away from it.",
+    alt="Four square heat maps. Forward ones are filled on and below the diagonal, backward ones on and above it. "
+    "Those of Eqs 5 and 6 have one value along each diagonal.",
 )
 
 
@@ -425,8 +425,9 @@ def left_after_two(matrix, backward=False):
 
 
 figures.say(
-    f"Two rows on, a row's influence stands at {left_after_two(looks['LSTM, forward']):.0%} of what it was in the "
-    f"LSTM's forward layer and at {left_after_two(looks['Eq. 5, forward']):.0%} under Eq. 5."
+    "Two rows on, a row's influence stands at "
+    + ", ".join(f"{left_after_two(m, 'backward' in name):.0%} of what it was (*{name}*)" for name, m in looks.items())
+    + ". Under Eqs 5 and 6 that depends on the weights alone: one number for all faces and rows."
 )
 
 # %% [markdown]
@@ -528,7 +529,7 @@ figures.say(
 # %% [markdown]
 # The recurrence is a way to let each row be read in the light of the others, with shared weights. That the rows form
 # a *time* is a way of speaking. For C-TIME, that the BiLSTM obtains time-series information from images taken at
-# different periods, the data give no occasion: each image enters alone.
+# different periods, FER2013 gives no occasion, and on CK+ our reading (Q6) takes none: each image enters alone.
 #
 # ## Our decisions, and what changes if they are taken otherwise
 #
@@ -556,8 +557,8 @@ figures.say(
 # ## Take-aways
 #
 # - For a still image, "time" is the order in which a picture is read. We read rows.
-# - Eqs 5–7 are a linear recurrence with one fixed fading; the text describes an LSTM, whose fading depends on the
-#   face.
+# - Eqs 5–7 are a linear recurrence with one fixed rate; the text describes an LSTM, which forgets at a rate that
+#   depends on the face.
 # - Two directions let every row be read in the light of all others.
 #
 # ## Quiz

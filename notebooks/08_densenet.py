@@ -567,11 +567,13 @@ for source in range(4):
     with torch.no_grad():
         cut.body.block.layers[3].conv1.weight[:, edges[source] : edges[source + 1]] = 0
     costs[f"x_{source}"] = round(measured(cut)[0] - whole, 1)
-print("change in points without each source:", costs)
+sizes = pictures.reuse(heads["dense", seed].body.block)[3]
+print("change in points without each source:", costs, f"(one face: {100 / len(y_held):.1f})")
+print("size of its weights in this network: ", {f"x_{source}": float(round(sizes[source], 2)) for source in range(4)})
 
 # %% [markdown]
-# The changes are small, and the size of a weight says little about what its loss costs: the other layers, and the
-# maps passed on untouched, hold much of the same.
+# The source that costs most need not be the one with the largest weights: the other layers, and the maps passed on
+# untouched, hold much of the same. But see how few faces the changes are; another seed may name another source.
 #
 # ````{solution-end}
 # ````

@@ -680,8 +680,9 @@ if len(apart):
         ),
         name="tab-mech-real",
         caption="FER2013 at 48×48, PrivateTest: accuracy of the proposed network, and of the same network with one "
-        "part taken out; the difference, without minus with, in points with its 95 % interval over images, and "
-        "McNemar's p-value after Holm's correction. With one seed, a difference is between two runs.",
+        "part taken out; the difference, without minus with, in points with its 95 % interval over images, and the "
+        "larger of McNemar's p-value and that of resampled images, after Holm's correction over these rows. With one "
+        "seed, a difference is between two runs.",
         formats={"with": "{:.1%}", "without": "{:.1%}", "p, corrected": figures.p_value},
     )
 else:

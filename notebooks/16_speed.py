@@ -84,6 +84,7 @@ figures.say(
     "\n".join(
         f"- {{source}}`benchmarks/{name.split('-')[0]}.py`"
         + (" in float32" if name.startswith("training-") else "")
+        + (" with AVX2 alone" if name == "training-avx2" else "")
         + (" where bfloat16 is slow" if name == "layers-rounded" else "")
         + ": "
         + (f"{speed.machine(r)}; {{record}}`benchmarks/{name}.json`." if r else "not measured yet.")
@@ -445,12 +446,12 @@ if plans:
         left,
         name="tab-speed-plans",
         caption="The plans, their runs, and the hours that those left would take on one core, by what such runs took "
-        "before (empty: none of that kind has run).",
-        formats={"hours": "{:.1f}"},
+        "before: on the processor that was quickest at them, and on the slowest (empty: none of that kind has run).",
+        formats={"hours": "{:.1f}", "slowest": "{:.1f}"},
     )
     figures.say(
         f"{left['done'].sum():,} of {left['planned'].sum():,} planned runs have their record; the rest would take "
-        f"about {left['hours'].sum():.0f} hours"
+        f"{left['hours'].sum():.0f} to {left['slowest'].sum():.0f} hours, by the processor"
         + (", the kinds of which none has run not counted." if left["hours"].isna().any() else ".")
     )
 

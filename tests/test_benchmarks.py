@@ -91,7 +91,7 @@ def test_training(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     assert found["times_faster"]["a plain loop"] == 1
     assert found["share_of_gemm"] > 0 and found["operations_an_image"].keys() == {"convolutions and products", "LSTM"}
     goals = speed.goals({"training": found})
-    assert goals["measured"].notna().tolist() == [True, True] + [False] * 5
+    assert goals["measured"].notna().tolist() == [True, True] + [False] * 7
     assert ("bfloat16" in found["matrix_product"]) == training.training.multiplies_bfloat16("cpu")
 
 
@@ -166,7 +166,7 @@ def test_preprocessing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     assert found["seconds_for_fer2013"] == pytest.approx(35_887 * micro["ours"] / 1e6)
     difference = found["largest_difference"]
     assert difference["bare OpenCV"] < 1e-5 and difference["scikit-image and scipy (float32 images)"] < 1e-4
-    assert speed.goals({"preprocessing": found})["measured"].notna().tolist() == [False] * 4 + [True, True, False]
+    assert speed.goals({"preprocessing": found})["measured"].notna().tolist() == [False] * 6 + [True, True, False]
 
 
 def test_layers(bench: Bench) -> None:

@@ -156,7 +156,7 @@ def test_a_run_wanted_in_float32_is_made_in_it_and_kept_apart(tmp_path: Path) ->
 def recorded(run: Run, root: Path, seconds: float) -> None:
     """Write a record of a run that took so long, as small as one that is read can be."""
     small = {"parameters": 1, "best_epoch": 1, "images_per_second": 1.0, "classes": ["anger"], "curves": []}
-    small |= {"split": {}, "data": {}, "code": {}, "test": {"n": 1, "accuracy": 1.0}}
+    small |= {"split": {}, "data": {}, "code": {}, "test": {"n": 1, "accuracy": 1.0}, "machine": results.machine()}
     small |= {"predictions": {"label": [0], "predicted": [0], "confidence": [1.0]}, "seconds": seconds}
     assert results.write({**run.job().record(), **small}, root) == run.path(root)
 
@@ -171,13 +171,13 @@ def test_the_outlook_counts_what_is_left_and_prices_it_by_what_such_runs_took(tm
     recorded(first, tmp_path, 7200.0)
     (row,) = sweep.outlook([plan], tmp_path).itertuples()
     assert (row.plan, row.planned, row.done, row.left) == ("plan.toml", 5, 1, 4)
-    assert math.isnan(row.hours)  # nothing like the run on FER2013 has run
+    assert math.isnan(row.hours) and math.isnan(row.slowest)  # nothing like the run on FER2013 has run
     write(plan, plan.read_text().split('[[runs]]\ndatasets = ["fer2013')[0])
     (row,) = sweep.outlook([plan], tmp_path).itertuples()
-    assert (row.left, row.hours) == (3, 6.0)
+    assert (row.left, row.hours, row.slowest) == (3, 6.0, 6.0)
     write(plan, plan.read_text().replace(', "cnn-svm"', "").replace("[0, 1]", "[0]"))
     (row,) = sweep.outlook([plan], tmp_path).itertuples()
-    assert (row.left, row.hours) == (0, 0.0)
+    assert (row.left, row.hours, row.slowest) == (0, 0.0, 0.0)
     write(plan, plan.read_text() + 'precision = "32-true"\n')
     (row,) = sweep.outlook([plan], tmp_path).itertuples()
     assert row.left == 1 and math.isnan(row.hours)  # float32 is another kind of run, with a record of its own
@@ -192,6 +192,22 @@ def test_a_protocol_that_has_not_run_is_priced_by_the_others(tmp_path: Path) -> 
     assert sweep.mean_seconds([frames], tmp_path) == 300.0
     assert sweep.mean_seconds([fold, frames], tmp_path) == 200.0
     assert sweep.mean_seconds([Run("ckplus", "paper128", "proposed", "frames", 0, None)], tmp_path) is None
+
+
+def test_a_run_is_priced_by_those_on_a_processor_like_this_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = results.machine()
+    there = {**here, "instructions": [*here["instructions"], "amx_bf16_of_another"]}
+    runs = [replace(tiny(), epochs=None, limit=None, seed=seed) for seed in range(4)]
+    for run, machine, seconds in zip(runs, (there, there, here), (100.0, 300.0, 900.0), strict=False):
+        monkeypatch.setattr(results, "machine", lambda machine=machine: machine)
+        recorded(run, tmp_path, seconds)
+    assert sweep.mean_seconds(runs[3:], tmp_path) == 900.0
+    monkeypatch.setattr(results, "machine", lambda: {**here, "cpu": "a new one"})
+    assert sweep.mean_seconds(runs[3:], tmp_path) == pytest.approx(1300 / 3)
+    assert sorted(sweep.seconds_by_processor(runs[3:], tmp_path).values()) == [200.0, 900.0]
+    text = '[[runs]]\ndatasets = ["synthetic"]\nrecipe = "quick"\nmodels = ["cnn-svm"]\nseeds = [0, 1, 2, 3]\n'
+    (row,) = sweep.outlook([write(tmp_path / "plan.toml", text)], tmp_path).itertuples()
+    assert (row.left, row.hours, row.slowest) == (1, 200 / 3600, 900 / 3600)
 
 
 def test_a_run_another_process_is_at_is_left_to_it(tmp_path: Path) -> None:

@@ -301,7 +301,30 @@ class Findings(SphinxDirective):
             paragraph += [badge(verdict, count), nodes.Text(" ")]
         where = next((name for name in sorted(self.env.found_docs) if name.endswith("_ledger")), None)
         place = f"Each of them, with its number and its reason, stands in {{doc}}`/{where}`." if where else ""
-        return [paragraph, *self.parse_text_to_nodes(f"{place}\n\n{CAVEATS}")]
+        signs = "; ".join(f"*{verdict}*: {SHORT[verdict]}" for verdict in _tally(rows) if verdict in SHORT)
+        return [paragraph, *self.parse_text_to_nodes(f"{_headline(rows)}\n\n{place} {signs}.\n\n{CAVEATS}")]
+
+
+SHORT = {
+    "within interval": "our interval holds the paper's number, and is too wide to call it met",
+    "exceeds": "ours is higher, by more than the tolerance",
+    "partial": "more of what is claimed was found than of its opposite",
+    "inconsistent in the paper": "the paper itself, or arithmetic, contradicts the claim",
+    "not testable": "there is nothing to compare with",
+}
+
+
+def _headline(rows: list[dict[str, Any]]) -> str:
+    """The proposed network's accuracy on either data set, beside the paper's."""
+    wanted = ("C-T2-proposed-accuracy", "C-T3-proposed-accuracy")
+    found = {row["claim"]: row for row in rows if row["claim"] in wanted and row["ours"] == row["ours"]}
+    said = [
+        f"**{row['ours']:.1f} %** on {place} (95 % interval {row['low']:.1f} to {row['high']:.1f}; the paper: "
+        f"{row['paper']:.2f})"
+        for claim, place in zip(wanted, ("FER2013", "CK+"), strict=True)
+        if (row := found.get(claim))
+    ]
+    return f"The proposed network's accuracy, as we built and trained it: {' and '.join(said)}." if said else ""
 
 
 class RuntimeRole(SphinxRole):

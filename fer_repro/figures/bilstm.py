@@ -62,31 +62,28 @@ def _sigmoid(z: Array) -> Array:
     return 1 / (1 + np.exp(-z))
 
 
-def reach(states: Callable[[Tensor], Tensor], sequence: Tensor, probes: int = 64, seed: int = 0) -> Array:
-    """Return how much the state at step t hangs on the input at step s: the norm of dh_t/dx_s.
+def reach(states: Callable[[Tensor], Tensor], sequence: Tensor) -> Array:
+    """Return how much the state at step t hangs on the input at step s: the Frobenius norm of dh_t/dx_s.
 
     Parameters
     ----------
     states : callable
         Maps (B, T, D) to the states (B, T, h) of one direction.
     sequence : (T, D)
-    probes : int
-        Random directions by which the Frobenius norm is estimated.
-    seed : int
 
     Returns
     -------
     (T, T)
         Row t, column s; zero where x_s cannot reach h_t.
     """
-    chance = torch.Generator().manual_seed(seed)
-    x = sequence.detach().expand(probes, *sequence.shape).clone().requires_grad_()
-    h = states(x)  # (probes, T, h)
+    with torch.no_grad():
+        units = states(sequence[None]).shape[2]
+    x = sequence.detach().expand(units, *sequence.shape).clone().requires_grad_()  # a copy for each unit
+    h = states(x).diagonal(dim1=0, dim2=2)  # (T, h): of each unit, in its own copy
     norms = []
-    for t in range(h.shape[1]):
-        v = torch.randn(h[:, t].shape, generator=chance).to(h)
-        (gradient,) = torch.autograd.grad((h[:, t] * v).sum(), x, retain_graph=True)
-        norms.append(gradient.square().sum(2).mean(0).sqrt())  # E |J'v|^2 = |J|_F^2
+    for h_t in h:
+        (gradient,) = torch.autograd.grad(h_t.sum(), x, retain_graph=True)  # (h, T, D): dh_t/dx, unit by unit
+        norms.append(gradient.square().sum((0, 2)).sqrt())
     return torch.stack(norms).cpu().numpy()
 
 
