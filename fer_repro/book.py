@@ -237,7 +237,7 @@ def _edition(
     where = data_dir or os.environ.get("FER_REPRO_DATA")
     if not where:
         raise BookError(f"{dataset} is not part of this project: name its folder with --data-dir or FER_REPRO_DATA")
-    path = Path(where).expanduser().resolve()
+    path = Path(os.path.expanduser(where)).resolve()
     if not path.exists():
         raise BookError(f"data folder {path} does not exist")
     return Edition(_root(root), profile, dataset, path, seed, device)
@@ -283,7 +283,7 @@ def _alone(edition: Edition) -> Iterator[None]:
 def _hash(parts: Iterable[bytes | str]) -> str:
     digest = hashlib.sha256()
     for part in parts:
-        content = part.encode() if isinstance(part, str) else part
+        content = part.encode(errors="surrogateescape") if isinstance(part, str) else part  # a name may be no text
         digest.update(len(content).to_bytes(8, "little") + content)
     return digest.hexdigest()
 
@@ -334,7 +334,7 @@ class _Inputs:
 
 
 def _records_root(root: Path) -> Path:
-    return Path(os.environ.get("FER_REPRO_RESULTS") or root / "results")
+    return Path(os.path.expanduser(os.environ.get("FER_REPRO_RESULTS", "")) or root / "results")
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ stderr and exit code 1 (2 for wrong arguments).
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -71,7 +72,7 @@ class _Path(click.Path):
         super().__init__(path_type=Path, **given)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        return super().convert(Path(value).expanduser(), param, ctx)
+        return super().convert(os.path.expanduser(value), param, ctx)
 
 
 def _values(pairs: tuple[str, ...], what: str) -> dict[str, Any]:

@@ -478,9 +478,10 @@ def student(differences: ArrayLike) -> float:
     x = np.asarray(differences, dtype=np.float64)
     if len(x) < 2:
         return float("nan")
+    largest = np.abs(x).max()
+    if np.ptp(x) <= 1e-9 * max(1.0, largest):  # the same, but for how binary fractions are rounded
+        return 1.0 if largest <= 1e-9 else float("nan")
     error = x.std(ddof=1) / math.sqrt(len(x))
-    if error == 0:
-        return 1.0 if x[0] == 0 else float("nan")
     return float(2 * stats.t.sf(abs(x.mean()) / error, len(x) - 1))
 
 

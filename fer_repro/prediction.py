@@ -27,7 +27,7 @@ def read_grey(path: Path | str) -> NDArray[np.uint8]:
         If there is no such file, or it is no picture OpenCV can decode.
     """
     try:
-        content = np.fromfile(path, dtype=np.uint8)  # cv2.imread says nothing about why it fails
+        content = np.frombuffer(Path(path).read_bytes(), np.uint8)  # cv2.imread says nothing about why it fails
     except OSError as error:
         raise PredictionError(f"{path}: {error.strerror or error}") from None
     try:

@@ -51,7 +51,7 @@ class RecordError(ValueError):
 def root() -> Path:
     """Return the folder of records: FER_REPRO_RESULTS, else ``results/`` of the checkout, else of this folder."""
     if given := os.environ.get("FER_REPRO_RESULTS"):
-        return Path(given).expanduser()
+        return Path(os.path.expanduser(given))
     checkout = Path(__file__).resolve().parent.parent
     return (checkout if (checkout / "pyproject.toml").is_file() else Path.cwd()) / "results"
 

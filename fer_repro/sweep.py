@@ -270,7 +270,7 @@ def _failed(run: Run, root: Path, seconds: float, error: BaseException) -> Outco
     said = f"{type(error).__name__}: {error}"
     try:
         note.parent.mkdir(parents=True, exist_ok=True)
-        note.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+        note.write_text("".join(traceback.format_exception(error)), encoding="utf-8", errors="backslashreplace")
     except OSError as full:  # such as a full disk, which may be why the run failed
         return Outcome(run, "failed", seconds, f"{said}; no note of it could be written: {full}")
     return Outcome(run, "failed", seconds, f"{said}; see {note}")

@@ -31,6 +31,7 @@ import numpy as np
 import torch
 from filelock import FileLock, Timeout
 from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments import LightningEnvironment
 from lightning_fabric.strategies import DDPStrategy
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -240,6 +241,7 @@ def engine(device: str = "auto", precision: str = "auto") -> Fabric:
         num_nodes=max(1, world // max(local, 1)),
         precision=precision,  # type: ignore[arg-type]
         strategy=strategy,
+        plugins=[] if world > 1 else [LightningEnvironment()],  # one process is no cluster's, even in a job of Slurm
     )
     fabric.launch()
     return fabric
@@ -374,6 +376,11 @@ class Trainer:
         for part, index in where.items():
             if len(index) == 0:
                 raise TrainingError(f"{job.dataset}: protocol {job.protocol!r} leaves no image for {part}")
+        if min(len(where["train"]), self.recipe.batch_size) < 2 * fabric.world_size:
+            raise TrainingError(
+                f"{fabric.world_size} processes: wanted two images or more for each in a mini-batch, got "
+                f"{len(where['train'])} training images in mini-batches of {self.recipe.batch_size}"
+            )
         if len(np.unique(faces.labels[where["train"]])) < 2:
             raise TrainingError(f"{job.dataset}: the training images are all of one class; wanted two or more")
         self.all_faces, self.faces = faces, {part: faces[index] for part, index in where.items()}
@@ -450,8 +457,6 @@ class Trainer:
         state = self.loaded
         if state is not None and state["stage"] == stage and begin < len(self.curves) < end:
             self.optimizer.load_state_dict(state["optimizer"])
-            if state["precision"]:  # of 16-mixed, its scale
-                self.fabric._precision.load_state_dict(state["precision"])
             self.schedule.load_state_dict(state["schedule"])
             if state["centers"] is not None:
                 self._centers_for(state["centers"].shape[1]).load_state_dict({"centers": state["centers"]})
@@ -513,14 +518,21 @@ class Trainer:
             loss = loss + r.center_weight * center
         self.fabric.backward(loss)
         self.fabric.clip_gradients(self.module, self.optimizer, max_norm=r.clip, error_if_nonfinite=False)
-        self.optimizer.step()
-        self.schedule.step()
+        if self._stepped():
+            self.schedule.step()
         if self.centers is not None:  # Eq. 3: once a mini-batch, all processes' images together
             self.centers.update(self._gathered(features.detach()), self._gathered(y))
         with torch.no_grad():
             right = (logits.argmax(1) == y).sum()
             images = torch.full_like(loss, len(y))  # made on the device
             return torch.stack([loss.detach() * len(y), center.detach() * len(y), right.float(), images])
+
+    def _stepped(self) -> bool:
+        """Take the optimiser's step; say whether there was one: 16-mixed leaves out what it scaled too far."""
+        scaler = getattr(self.fabric._precision, "scaler", None)
+        scale = scaler.get_scale() if scaler else 1.0
+        self.optimizer.step()
+        return scaler is None or scaler.get_scale() >= scale
 
     def _try_compiled(self, x: Tensor, y: Tensor) -> None:
         """Take the compiled network forwards and backwards once; where it cannot be compiled, go on without, aloud.
@@ -643,6 +655,8 @@ class Trainer:
         self.continued = began[1:] if self.provenance == began[-1] else [*began[1:], self.provenance]
         self.started, self.provenance = state["started"], began[0]
         self.seen, self.train_seconds, self.seconds, self.peak = state["counts"]
+        if state["precision"]:  # of 16-mixed, its scale
+            self.fabric._precision.load_state_dict(state["precision"])
         self.loaded = state
         return True
 
@@ -989,7 +1003,10 @@ class _lock:
     def __init__(self, folder: Path | None, fabric: Fabric) -> None:
         self.lock = None
         if folder is not None and fabric.global_rank == 0:
-            folder.mkdir(parents=True, exist_ok=True)
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except FileExistsError:
+                raise TrainingError(f"{folder}: wanted a folder for this run's checkpoints, got a file") from None
             self.lock = FileLock(folder / "lock")
 
     def __enter__(self) -> None:

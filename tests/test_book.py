@@ -351,6 +351,10 @@ def test_the_committed_contents_name_every_notebook() -> None:
     assert sources <= listed, f"add to book/_toc.yml: {sorted(sources - listed)}"
 
 
+def test_a_name_that_is_no_text_has_a_hash() -> None:
+    assert book._hash(["caf\udce9.jpg"]) != book._hash(["caf\udce8.jpg"])
+
+
 def test_a_chapter_depends_on_plans_and_on_a_data_file(tmp_path: Path) -> None:
     faces, plan = tmp_path / "faces.csv", tmp_path / "plans" / "p.toml"
     plan.parent.mkdir()

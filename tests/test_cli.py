@@ -17,7 +17,7 @@ from click.testing import CliRunner
 from conftest import denormals_count
 
 from fer_repro import book, claims, cli, data, metrics, network, recipe, results, training
-from fer_repro.data import FaceDataset, splits
+from fer_repro.data import FaceDataset, cache, splits
 
 
 def run(*arguments: str) -> tuple[int, str, str]:
@@ -141,6 +141,14 @@ def test_a_tilde_is_the_home_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     monkeypatch.setenv("FER_REPRO_RESULTS", "~/other")
     assert f"{tmp_path}/other: no such folder of records" in run("ledger")[2]
     assert results.root() == tmp_path / "other"
+    assert book._records_root(tmp_path) == tmp_path / "other"
+    monkeypatch.setenv("FER_REPRO_CACHE", "~/kept")
+    assert cache.directory() == tmp_path / "kept"
+    (tmp_path / "~photo.jpg").write_bytes(b"none")  # a name with a tilde that is no home
+    code, _, err = run("predict", "~photo.jpg", f"--results={tmp_path}")
+    assert code == 1 and "Error: " in err and "no such file" not in err
+    code, _, err = run("data", "check", "~nobody-of-that-name/x")
+    assert code == 1 and err.startswith("Error: ~nobody-of-that-name/x: ")
     assert run("handout", "03", "--to=~/class")[0] == 0 and (tmp_path / "class" / "03_center_loss.ipynb").is_file()
 
 

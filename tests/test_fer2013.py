@@ -159,6 +159,19 @@ def test_half_of_the_pair(tiny_fer, write_csv, tmp_path):
         data.load("fer2013", tmp_path / "train.csv")
 
 
+def test_two_halves_of_two_copies_are_no_pair(tiny_fer, write_csv, tmp_path, monkeypatch):
+    monkeypatch.setattr(fer2013, "TEST_ROWS", 28)
+    train, test = tiny_fer.part("train"), tiny_fer[tiny_fer.split != "train"]
+    write_csv(train, tmp_path / "a/train.csv", ("emotion", "pixels"))
+    write_csv(test, tmp_path / "b/test.csv", ("emotion", "pixels"))
+    with pytest.raises(DataError, match=r"is missing\. Wanted train\.csv and test\.csv side by side"):
+        data.load("fer2013", tmp_path)
+    write_csv(test, tmp_path / "a/test.csv", ("emotion", "pixels"))
+    with pytest.raises(DataError, match=r"in 2 folders\. Wanted one copy"):
+        data.load("fer2013", tmp_path)
+    assert same(data.load("fer2013", tmp_path / "a"), tiny_fer)
+
+
 def test_folder_and_zip(tiny_fer, write_folder, zipped, tmp_path):
     folder = write_folder(tiny_fer, tmp_path / "DIR/fer2013")
     ds = data.load("fer2013", folder)
@@ -238,6 +251,18 @@ def test_csv_in_a_zip_and_a_tar(tiny_fer, write_csv, zipped, tmp_path):
     with tarfile.open(tmp_path / "fer2013.tar.gz", "w:gz") as tar:
         tar.add(tmp_path / "x/fer2013/fer2013.csv", "fer2013/fer2013.csv")
     assert same(data.load("fer2013", tmp_path / "fer2013.tar.gz"), tiny_fer)
+
+
+def test_a_damaged_tar_gives_no_pixels(tiny_fer, write_csv, tmp_path):
+    write_csv(tiny_fer, tmp_path / "fer2013.csv")
+    path = tmp_path / "fer2013.tar.gz"
+    with tarfile.open(path, "w:gz") as tar:
+        tar.add(tmp_path / "fer2013.csv", "fer2013/fer2013.csv")
+    content = path.read_bytes()
+    for at in (*range(40, len(content), len(content) // 20), len(content) - 8, len(content) - 1):
+        path.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
+        with pytest.raises(DataError, match=r"fer2013\.tar\.gz"):
+            data.load("fer2013", path, cached=False)
 
 
 def test_a_faulty_row_in_a_tar_is_named(tiny_fer, write_csv, tmp_path):
@@ -339,14 +364,20 @@ def test_a_folder_that_is_not_in_the_cache_is_read_once_as_far_as_memory_allows(
     assert {"all": again == 0, "some": 0 < again < len(sizes), "none": again == len(sizes)}[kept]
 
 
-@pytest.mark.parametrize("damage", ["cut", "bit", "text", "empty"])
+@pytest.mark.parametrize("damage", ["cut", "bit", "text", "empty", "header", "an array left out"])
 def test_damaged_cache_is_rebuilt(csv, tiny_fer, damage, caplog):
     data.load("fer2013", csv)
     (file,) = cache.directory().glob("*.npz")
     content = file.read_bytes()
     middle = len(content) // 2
     flipped = content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
-    file.write_bytes({"cut": content[:middle], "bit": flipped, "text": b"no", "empty": b""}[damage])
+    damaged = {"cut": content[:middle], "bit": flipped, "text": b"no", "empty": b""}
+    damaged["header"] = content.replace(b"}", b"|")
+    with np.load(file) as arrays:
+        np.savez(file.with_name("other"), **{name: arrays[name] for name in arrays.files if name != "split"})
+    damaged["an array left out"] = file.with_name("other.npz").read_bytes()
+    file.with_name("other.npz").unlink()
+    file.write_bytes(damaged[damage])
     with caplog.at_level(logging.WARNING):
         assert same(data.load("fer2013", csv), tiny_fer)
     assert "is damaged" in caplog.text

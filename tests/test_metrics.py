@@ -285,6 +285,10 @@ def test_students_test_says_nothing_without_a_spread():
     assert metrics.student([1.0, 2.0, 4.0]) == pytest.approx(stats.ttest_1samp([1.0, 2.0, 4.0], 0).pvalue)
     assert metrics.student([0, 0, 0]) == 1.0
     assert np.isnan(metrics.student([2])) and np.isnan(metrics.student([2, 2, 2]))
+    for at in (1, 100):  # a gain of seven images of 630 with each of three seeds, as a share or in percent
+        gains = [at * (k + 7) / 630 - at * k / 630 for k in (400, 411, 433)]
+        assert len(set(gains)) > 1 and np.isnan(metrics.student(gains))
+    assert metrics.student([0.1 + 0.2 - 0.3, 0, 0]) == 1.0
 
 
 def test_paired_interval_is_narrower_than_an_unpaired_one():

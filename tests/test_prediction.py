@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -148,6 +149,15 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     for name in ("absent.png", "text.png"):
         with pytest.raises(prediction.PredictionError, match=name):
             prediction.read_grey(tmp_path / name)
+
+
+def test_a_picture_may_come_through_a_pipe() -> None:
+    image = np.arange(64, dtype=np.uint8).reshape(8, 8)
+    read, write = os.pipe()
+    with os.fdopen(write, "wb") as file:
+        file.write(cv2.imencode(".png", image)[1].tobytes())
+    np.testing.assert_array_equal(prediction.read_grey(f"/dev/fd/{read}"), image)
+    os.close(read)
 
 
 def test_a_whole_picture_is_brought_to_size_by_the_means_of_its_areas(checkpoint: Path, tmp_path: Path) -> None:

@@ -401,7 +401,7 @@ def test_writing_into_the_result_changes_nobody_elses(tmp_path) -> None:
     np.testing.assert_array_equal(pre.prepared(faces(), 16, cache_dir=tmp_path), wanted)
 
 
-@pytest.mark.parametrize("damage", ["cut", "zeros", "one pixel", "not numpy", "empty", "other shape"])
+@pytest.mark.parametrize("damage", ["cut", "zeros", "one pixel", "not numpy", "empty", "header", "other shape"])
 def test_a_damaged_file_is_made_anew(tmp_path, damage: str) -> None:
     wanted = pre.prepared(faces(), 16, cache_dir=tmp_path).copy()
     (file,) = tmp_path.glob("*.npy")
@@ -412,6 +412,7 @@ def test_a_damaged_file_is_made_anew(tmp_path, damage: str) -> None:
         zeros = content[:128] + bytes(len(content) - 128)
         pixel = content[:300] + bytes([content[300] ^ 1]) + content[301:]
         damaged = {"cut": content[:-50], "zeros": zeros, "one pixel": pixel, "not numpy": b"x" * 999, "empty": b""}
+        damaged["header"] = content.replace(b"}", b"|", 1)
         file.write_bytes(damaged[damage])
     np.testing.assert_array_equal(pre.prepared(faces(), 16, cache_dir=tmp_path), wanted)
     assert file.read_bytes() == content

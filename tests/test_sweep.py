@@ -143,6 +143,20 @@ def test_a_sweep_does_what_is_missing_once_and_outlives_a_failure(tmp_path: Path
     assert said[-1] == "1 runs: 1 done, 0 to do, 1 at once"
 
 
+def test_a_failure_whose_message_is_no_text_is_recorded(tmp_path: Path) -> None:
+    outcome = sweep._failed(tiny(), tmp_path, 1.0, OSError("caf\udce9: no such file"))
+    (note,) = tmp_path.rglob("failure.txt")
+    assert outcome.state == "failed" and "caf\\udce9: no such file" in note.read_text()
+
+
+def test_a_file_in_the_place_of_a_runs_folder_is_a_failure(tmp_path: Path) -> None:
+    folder = tiny().job().folder(tmp_path)
+    folder.parent.mkdir(parents=True)
+    folder.touch()
+    (outcome,) = sweep.sweep([tiny()], tmp_path, device="cpu", threads=1, echo=lambda line: None)
+    assert outcome.state == "failed" and "wanted a folder for this run's checkpoints, got a file" in outcome.message
+
+
 def test_a_run_wanted_in_float32_is_made_in_it_and_kept_apart(tmp_path: Path) -> None:
     run = tiny(precision="32-true")
     (outcome,) = sweep.sweep([run], tmp_path, device="cpu", precision="bf16-mixed", threads=1, echo=lambda line: None)

@@ -10,6 +10,7 @@ import re
 import signal
 import subprocess
 import sys
+import warnings
 import zipfile
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -21,11 +22,14 @@ import numpy as np
 import pytest
 import torch
 from conftest import denormals_count
+from lightning_fabric import Fabric
+from lightning_fabric.plugins import MixedPrecision
 from torch import Tensor
 
 from fer_repro import metrics, network, results, training
 from fer_repro.center_loss import CenterLoss
 from fer_repro.data.faces import FER_CLASSES, FaceDataset
+from fer_repro.data.splits import protocol
 from fer_repro.lda import ProjectionLayer
 from fer_repro.recipe import Recipe
 from fer_repro.training import RunInProgress, TrainingError, train
@@ -659,6 +663,52 @@ def test_a_run_continued_elsewhere_names_where_it_began_and_where_it_went_on(
     threads = {"threads": torch.get_num_threads()}
     assert (record["machine"], record["continued"]) == (here["machine"], [elsewhere | threads])
     assert "continued" not in undisturbed
+
+
+class Half:
+    """Fabric in 16-mixed on the CPU, with a scale to begin with."""
+
+    def __init__(self, scale: float) -> None:
+        self.scaler = torch.amp.GradScaler("cpu", init_scale=scale)
+        plugin = MixedPrecision("16-mixed", "cpu", scaler=self.scaler)
+        self.fabric = Fabric(accelerator="cpu", devices=1, plugins=[plugin])
+        self.fabric.launch()
+
+    def trainer(self, folder: Path) -> training.Trainer:
+        job = training.job("synthetic", "cnn-lstm", TINY, options={"hidden": SMALL["hidden"]})
+        return training.Trainer(job, protocol(faces(), "official"), self.fabric, folder, False)
+
+
+def test_a_step_left_out_for_its_scale_is_none_of_the_schedules(tmp_path: Path) -> None:
+    half = Half(2.0**40)
+    trainer = half.trainer(tmp_path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # such as that the schedule went before the optimiser
+        trainer.run()
+    assert half.scaler.get_scale() < 2.0**40
+    steps = 2 * len(training.epoch_batches(len(trainer.images["train"]), TINY.batch_size, 0))
+    assert trainer.schedule.last_epoch < steps
+
+
+def test_the_scale_of_16_mixed_is_taken_up_between_the_stages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = Half(2.0**40)
+    trainer = first.trainer(tmp_path)
+    trainer._stage(1, 0, trainer.course[0])
+    again = Half(2.0**40)
+    assert again.trainer(tmp_path).resume()
+    assert again.scaler.get_scale() == first.scaler.get_scale() < 2.0**40
+
+
+def test_one_process_in_a_job_of_slurm_is_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"NTASKS": "4", "JOB_NAME": "train", "JOB_ID": "1", "PROCID": "0", "LOCALID": "0"}.items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    assert training.engine("cpu").world_size == 1
+
+
+def test_a_mini_batch_too_small_for_its_processes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Fabric, "world_size", 2)
+    with pytest.raises(TrainingError, match="2 processes: wanted two images or more for each in a mini-batch, got 3"):
+        run(limit=3)
 
 
 def test_resuming_can_be_declined(undisturbed: results.Record, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

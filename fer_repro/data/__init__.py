@@ -61,6 +61,7 @@ def where(name: str, path: str | os.PathLike[str] | None = None) -> Path:
             f"its authors), put the file as it is into DIR/{name}/, and name DIR: set FER_REPRO_DATA=DIR, or give "
             "data.load(..., path=DIR) or --data-dir DIR. Without it, data.load('synthetic') needs no files."
         )
-    if not Path(place).expanduser().exists():
+    found = Path(os.path.expanduser(place))
+    if not found.exists():
         raise DataError(f"{place}: there is no such file or folder; wanted the place of {name}")
-    return Path(place).expanduser()
+    return found

@@ -123,7 +123,7 @@ def inspect(path: str | os.PathLike[str]) -> tuple[list[Report], list[str]]:
     report. Raises DataError if neither data set is there, or what is there cannot be examined at all (such as a damaged
     zip).
     """
-    place = Path(path).expanduser()
+    place = Path(os.path.expanduser(path))
     reports, refusals = [], []
     for look in (_inspect_fer2013, _inspect_ckplus):
         try:
@@ -295,7 +295,7 @@ def human_agreement(ferplus_csv: str | os.PathLike[str] | None = None) -> dict[s
         ``{"train": Agreement, "val": ..., "test": ...}``
     """
     given = ferplus_csv or Path(os.environ.get("FER_REPRO_DATA") or ".") / "ferplus" / "fer2013new.csv"
-    path = Path(given).expanduser()
+    path = Path(os.path.expanduser(given))
     usage, votes = _read_votes(path)
     results = {}
     for name, split in fer2013.USAGES.items():

@@ -8,8 +8,6 @@ import logging
 import os
 import tempfile
 import time
-import zipfile
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,12 +17,13 @@ import platformdirs
 
 log = logging.getLogger(__name__)
 
+NAMES = "_names"  # which arrays a file holds: a damaged list of contents can leave one out
 STALE_SECONDS = 3600.0  # an unfinished file older than this was left by a process that died
 
 
 def directory() -> Path:
     """Return the cache's folder: FER_REPRO_CACHE, or the user's cache folder."""
-    return Path(os.environ.get("FER_REPRO_CACHE") or platformdirs.user_cache_dir("fer_repro"))
+    return Path(os.path.expanduser(os.environ.get("FER_REPRO_CACHE", "")) or platformdirs.user_cache_dir("fer_repro"))
 
 
 def key(*parts: object) -> str:
@@ -51,19 +50,14 @@ def load(name: str) -> dict[str, np.ndarray] | None:
     try:
         # an npz is a zip: every array's CRC-32 is verified here
         with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
-            return {k: file[k] for k in file.files}
+            arrays = {k: file[k] for k in file.files}
+        names = arrays.pop(NAMES).tolist()
+        if sorted(arrays) != names:
+            raise ValueError(f"wanted the arrays {', '.join(names)}, got {', '.join(arrays)}")
+        return arrays
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (
-        OSError,
-        ValueError,
-        EOFError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as fault:
+    except Exception as fault:  # what zipfile and numpy raise for a damaged header is not foreseeable
         log.warning("%s is damaged (%s): reading the original files again", path, fault)
         return None
 
@@ -77,7 +71,7 @@ def store(name: str, arrays: dict[str, Any]) -> bool:
         _remove_stale(folder)
         with tempfile.NamedTemporaryFile(dir=folder, prefix=f"{name}-", suffix=".part", delete=False) as file:
             temporary = Path(file.name)
-            np.savez(file, **arrays)
+            np.savez(file, **{**arrays, NAMES: np.array(sorted(arrays))})
         os.replace(temporary, folder / f"{name}.npz")
         return True
     except OSError as fault:

@@ -34,7 +34,7 @@ WANTED = (
     "the CK+48 folder (CK+48/<class>/S010_004_00000017.png), the authors' own layout "
     "(cohn-kanade-images/S010/004/*.png with Emotion/S010/004/*_emotion.txt), or these as zips"
 )
-VERSION = 1  # of what the cache holds; raise it when reading changes
+VERSION = 2  # of what the cache holds; raise it when reading changes
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ Paper: Sec. IV-A. The official split is kept (Q12): Training is ``train``, Publi
 
 from __future__ import annotations
 
+import gzip
 import re
 import tarfile
 import threading
@@ -60,7 +61,7 @@ WANTED = (
     "fer2013.csv, icml_face_data.csv, train.csv with test.csv, the image folder "
     "(train/<class>/Training_N.jpg, test/<class>/PublicTest_N.jpg and PrivateTest_N.jpg), or one of these as a zip"
 )
-VERSION = 1  # of what the cache holds; raise it when reading changes
+VERSION = 2  # of what the cache holds; raise it when reading changes
 BLOCK = 1 << 22  # bytes of CSV parsed as one piece of work
 PIECE = 1 << 20  # bytes scanned at once: with fewer, calls cost more than passes; with more, they leave the cache
 
@@ -160,15 +161,25 @@ def _archived_csv(place: Files) -> Found | None:
 def _csv_pair(place: Files) -> Found | None:
     if isinstance(place, files.One) and place.names[0].lower() in ("train.csv", "test.csv"):
         return next(f for f in (_one_csv(p) or _csv_pair(p) for p in files.opened(place.path)) if f)
-    by_name = {_base(n): n for n in place.names if n[-4:].lower() == ".csv"}
-    train, test = by_name.get("train.csv"), by_name.get("test.csv")
-    if train is None and test is None:
+    folders: dict[str, dict[str, str]] = {}
+    for name in place.names:
+        if name[-4:].lower() == ".csv":
+            folders.setdefault(name.rpartition("/")[0], {})[_base(name)] = name
+    folders = {folder: there for folder, there in folders.items() if there.keys() & {"train.csv", "test.csv"}}
+    if not folders:
         return None
+    by_name = max(folders.values(), key=lambda there: len(there.keys() & {"train.csv", "test.csv"}))
+    train, test = by_name.get("train.csv"), by_name.get("test.csv")
     if train is None or test is None:
         missing = "test.csv" if test is None else "train.csv"
         raise DataError(
             f"{place.path}: {missing} is missing. Wanted train.csv and test.csv side by side, or "
             "icml_face_data.csv or fer2013.csv, which hold all three parts."
+        )
+    if len(folders) > 1:
+        raise DataError(
+            f"{place.path}: train.csv or test.csv is in {len(folders)} folders. Wanted one copy: images of one copy's "
+            "training part may be in another's test part. Name the folder that you mean."
         )
     if other := next((n for base, n in by_name.items() if base.partition(".")[0] in VALIDATION), None):
         raise DataError(
@@ -303,17 +314,23 @@ def _with_usage(rows: Rows, columns: list[str], usage: str | None, where: str) -
 def _read_tar(place: Files, name: str) -> Reading:
     where = files.shown(place, name)
     try:
-        with place.open(name) as packed, tarfile.open(fileobj=packed, mode="r|gz") as tar:
+        with (
+            place.open(name) as packed,
+            gzip.GzipFile(fileobj=packed) as whole,
+            tarfile.open(fileobj=whole, mode="r|") as tar,
+        ):
             for member in tar:
                 if member.name.endswith("fer2013.csv") and (file := tar.extractfile(member)):
                     rows, columns = parse(file, f"{where}/{member.name}")  # type: ignore[arg-type]
+                    while whole.read(1 << 20):  # to the end, where gzip's checksum stands
+                        pass
                     _with_usage(rows, columns, None, where)
                     split = np.array([*USAGES.values()], "U5")[rows.usage]
                     lines = [f"{where}, line {i}" for i in rows.line.tolist()]
                     faults = [(f"{where}, line {i}", what) for i, what in rows.faults]
                     images = rows.pixels.reshape(-1, SIDE, SIDE)
                     return Reading("fer2013.tar.gz", str(place.path), images, rows.label, split, lines, faults)
-    except (tarfile.TarError, EOFError, OSError) as fault:
+    except (tarfile.TarError, EOFError, OSError, zlib.error) as fault:
         raise DataError(f"{where}: cannot be read ({fault}); it may be cut off, download it again") from fault
     raise DataError(f"{where}: wanted a fer2013.csv inside, found none")
 

@@ -22,7 +22,7 @@ def fetch(name: str, target: str | os.PathLike[str]) -> Path:
     if name not in HANDLES:
         raise DataError(f"fetch: wanted one of {', '.join(HANDLES)}, got {name!r}")
     by_hand = f"Or download it by hand from https://www.kaggle.com/datasets/{HANDLES[name]} into {Path(target) / name}."
-    folder = Path(target).expanduser() / name
+    folder = Path(os.path.expanduser(target)) / name
     if folder.is_dir() and any(folder.iterdir()):
         return folder
     try:
