@@ -425,8 +425,8 @@ def left_after_two(matrix, backward=False):
 
 
 figures.say(
-    "Two rows on, a row's influence stands at "
-    + ", ".join(f"{left_after_two(m, 'backward' in name):.0%} of what it was (*{name}*)" for name, m in looks.items())
+    "Of a row's influence, this is left two rows on: "
+    + ", ".join(f"{left_after_two(m, 'backward' in name):.0%} (*{name}*)" for name, m in looks.items())
     + ". Under Eqs 5 and 6 that depends on the weights alone: one number for all faces and rows."
 )
 

@@ -562,7 +562,7 @@ def seeds_in_words(n):
 
 
 with_readings = results.load_all(dataset="fer2013", recipe="native48", float32=True)
-tried = sensitivity.compare(with_readings)
+tried = sensitivity.compare(with_readings, [r for r in sensitivity.READINGS if r.native])
 larger = tried[tried["reading"].isin([r.words for r in sensitivity.readings("Q16") if r.native])]
 for r in larger.itertuples():
     stated_lead = paper.TABLE_1["proposed"]["FER"] - paper.TABLE_1["no_attention"]["FER"]

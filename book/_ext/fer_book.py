@@ -301,12 +301,13 @@ class Findings(SphinxDirective):
             paragraph += [badge(verdict, count), nodes.Text(" ")]
         where = next((name for name in sorted(self.env.found_docs) if name.endswith("_ledger")), None)
         place = f"Each of them, with its number and its reason, stands in {{doc}}`/{where}`." if where else ""
-        signs = "; ".join(f"*{verdict}*: {SHORT[verdict]}" for verdict in _tally(rows) if verdict in SHORT)
-        return [paragraph, *self.parse_text_to_nodes(f"{_headline(rows)}\n\n{place} {signs}.\n\n{CAVEATS}")]
+        words = "; ".join(f"*{verdict}* means that {SHORT[verdict]}" for verdict in _tally(rows) if verdict in SHORT)
+        said = f"{place} In short: {words}.\n\n{_headline(rows)}\n\n{CAVEATS}"
+        return [paragraph, *self.parse_text_to_nodes(said)]
 
 
 SHORT = {
-    "within interval": "our interval holds the paper's number, and is too wide to call it met",
+    "within interval": "our interval holds the paper's number and is too wide to call it met",
     "exceeds": "ours is higher, by more than the tolerance",
     "partial": "more of what is claimed was found than of its opposite",
     "inconsistent in the paper": "the paper itself, or arithmetic, contradicts the claim",
