@@ -163,13 +163,12 @@ def _csv_pair(place: Files) -> Found | None:
         return next(f for f in (_one_csv(p) or _csv_pair(p) for p in files.opened(place.path)) if f)
     folders: dict[str, dict[str, str]] = {}
     for name in place.names:
-        if name[-4:].lower() == ".csv":
+        if _base(name) in ("train.csv", "test.csv"):
             folders.setdefault(name.rpartition("/")[0], {})[_base(name)] = name
-    folders = {folder: there for folder, there in folders.items() if there.keys() & {"train.csv", "test.csv"}}
     if not folders:
         return None
-    by_name = max(folders.values(), key=lambda there: len(there.keys() & {"train.csv", "test.csv"}))
-    train, test = by_name.get("train.csv"), by_name.get("test.csv")
+    halves = max(folders.values(), key=len)
+    train, test = halves.get("train.csv"), halves.get("test.csv")
     if train is None or test is None:
         missing = "test.csv" if test is None else "train.csv"
         raise DataError(
@@ -181,7 +180,8 @@ def _csv_pair(place: Files) -> Found | None:
             f"{place.path}: train.csv or test.csv is in {len(folders)} folders. Wanted one copy: images of one copy's "
             "training part may be in another's test part. Name the folder that you mean."
         )
-    if other := next((n for base, n in by_name.items() if base.partition(".")[0] in VALIDATION), None):
+    parts = ((n, *_base(n).rpartition(".")[::2]) for n in place.names)
+    if other := next((n for n, part, ending in parts if ending == "csv" and part in VALIDATION), None):
         raise DataError(
             f"{files.shown(place, other)}: the official split is not known. Wanted train.csv and test.csv alone, the "
             "latter with PublicTest and PrivateTest; got a third part. This copy may have been split anew: use "
