@@ -109,6 +109,11 @@ async def _visit(port, pages, width, height, theme, ask, pictures, settle, full)
             tab.visit.answers[name] = await tab.evaluate(expression)
         if pictures is not None:
             await tab.evaluate("document.querySelectorAll('img').forEach(i => i.loading = 'eager')")
+            # taking a picture lays the page out anew, narrow for a moment, and the sidebar would slide in again
+            await tab.evaluate(
+                "new CSSStyleSheet().replace('* { transition: none !important }')"
+                ".then(s => { document.adoptedStyleSheets = [s] })"
+            )
             await tab.evaluate("Promise.all([...document.images].map(i => i.decode().catch(() => 0))).then(() => 1)")
             where = {"captureBeyondViewport": True}
             if full:
