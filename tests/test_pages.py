@@ -5,9 +5,10 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from fer_repro import book
+from fer_repro import book, results
 
 ROOT = Path(__file__).parents[1]
 browser = pytest.importorskip("browser", reason="tests/browser.py needs tornado, which comes with Jupyter")
@@ -71,6 +72,8 @@ from IPython.display import HTML
 HTML("<details><summary><code>results</code></summary>what lies there</details>")
 """
 
+PROPOSED = "fer2013/paper128/proposed"
+
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
@@ -81,6 +84,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     (root / "notebooks" / "03_center_loss.py").write_text(CHAPTER)
     (root / "results" / "mechanisms").mkdir(parents=True)
     shutil.copy(ROOT / "results" / "mechanisms" / "lda.json", root / "results" / "mechanisms")
+    shutil.copytree(ROOT / "results" / PROPOSED, root / "results" / PROPOSED)
     built = book.build(root=root, echo=lambda line: None)
     assert built.html is not None
     folder = built.html
@@ -103,6 +107,7 @@ ASK = {
     "folded": "[...document.querySelectorAll('details > summary')]"
     ".map(s => [s.getAttribute('aria-label'), s.innerText.trim().length > 0,"
     " s.offsetHeight == 0 || s.offsetHeight >= 24])",
+    "said": "document.body.innerText",
     "searches": "[...document.querySelectorAll('input[type=search]')].filter(i => i.offsetWidth > 0).length",
 }
 
@@ -129,4 +134,7 @@ def test_pages_open_without_errors_and_without_the_network(pages: list[Path], wi
     assert chapter["captions"] == 1
     assert len(chapter["folded"]) >= 2
     assert visits[1].answers["pictures"][0][:2] == [f"only-{theme}", True]
+    runs = results.load_all(dataset="fer2013", recipe="paper128", model="proposed")
+    mean = np.mean([100 * r["test"]["accuracy"] for r in runs])
+    assert f"as we built and trained it: {mean:.1f}" in visits[1].answers["said"]
     assert max(visit.answers["searches"] for visit in visits[:3]) <= 1
