@@ -70,6 +70,31 @@ folded = 1
 from IPython.display import HTML
 
 HTML("<details><summary><code>results</code></summary>what lies there</details>")
+
+# %% [markdown]
+# ```{exercise} ★ One
+# :label: ex-one
+# What is one?
+# ```
+#
+# ```{solution} ex-one
+# :class: dropdown
+# One.
+# ```
+#
+# ```{exercise} ★ Two
+# :label: ex-two
+# What are two?
+# ```
+#
+# ````{solution-start} ex-two
+# :class: dropdown
+# ````
+#
+# Two.
+#
+# ````{solution-end}
+# ````
 """
 
 PROPOSED = "fer2013/paper128/proposed"
@@ -107,6 +132,7 @@ ASK = {
     "folded": "[...document.querySelectorAll('details > summary')]"
     ".map(s => [s.getAttribute('aria-label'), s.innerText.trim().length > 0,"
     " s.offsetHeight == 0 || s.offsetHeight >= 24])",
+    "twice": "[...document.querySelectorAll('[id]')].map(e => e.id).filter((id, k, all) => all.indexOf(id) < k)",
     "said": "document.body.innerText",
     "searches": "[...document.querySelectorAll('input[type=search]')].filter(i => i.offsetWidth > 0).length",
 }
@@ -121,6 +147,7 @@ def test_pages_open_without_errors_and_without_the_network(pages: list[Path], wi
         assert visit.outside == [], visit.url
         assert visit.failed == [], visit.url
         assert visit.answers["sideways"] <= 0, visit.url
+        assert {*visit.answers["twice"]} <= {"search-input"}, visit.url  # the theme's, on its page for searching
         assert visit.answers["unreachable"] == [], visit.url  # what scrolls can be scrolled by keys
         # a fold is called by its own title, and as high as a finger needs
         assert all(own == [None, True, True] for own in visit.answers["folded"]), visit.url

@@ -209,6 +209,16 @@ def link_to_library(app: Sphinx, env: Any, node: nodes.Element, text: nodes.Node
 _AS_WRITTEN = (nodes.literal, nodes.literal_block, nodes.math, nodes.math_block, nodes.raw, nodes.comment)
 
 
+class OwnIds(SphinxPostTransform):
+    """No id twice on a page: sphinx-exercise gives the content of all exercises one, and that of all solutions."""
+
+    default_priority = 900
+
+    def run(self, **kwargs: Any) -> None:
+        for section in self.document.findall(nodes.section):
+            section["ids"] = [name for name in section["ids"] if name not in ("exercise-content", "solution-content")]
+
+
 class Numbers(SphinxPostTransform):
     """A space that does not break before each "%", whoever wrote or computed it; no break within "5–8"."""
 
@@ -402,6 +412,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("drawing", Drawing)
     app.add_directive("findings", Findings)
     app.add_post_transform(Numbers)
+    app.add_post_transform(OwnIds)
     app.add_role("source", SourceRole())
     app.add_role("record", RecordRole())
     app.add_role("verdict", VerdictRole())
