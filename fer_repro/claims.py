@@ -10,7 +10,6 @@ from __future__ import annotations
 import copy
 import json
 import math
-import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -766,25 +765,18 @@ def _many(ds: str, pairs: Sequence[tuple[str, str]], measures: Sequence[str], e:
     assert expected is not None
     reason += f"; were the paper's leads the truth, about {expected.shown:.1f} could be expected"
     stated = stated_leads(ds, found)
-    above, below = (
-        f"{outside.sum()} {words}"
-        + (f" ({_leads(found[outside])})" if 0 < outside.sum() < len(found) and len(found) <= 5 else "")
-        for outside, words in (
-            (stated > found["high"], "lie above our 95 % intervals"),
-            (stated < found["low"], "below"),
-        )
-    )
-    reason += f". Of the paper's own leads, {above} and {below}"
+    above, below = stated > found["high"], stated < found["low"]
+    reason += f". Of the paper's own leads, {above.sum()} lie above our 95 % intervals and {below.sum()} below"
+    for where, outside in (("above", above), ("below", below)):
+        if 0 < outside.sum() < len(found) and len(found) <= 5:
+            leads = (f"{_named(r.model)} over {_named(r.baseline)}" for r in found[outside].itertuples())
+            reason += f"; {where}: {', '.join(leads)}"
     recipe = str(found["recipe"].iloc[0])
     return Verdict(verdict, reason, recipe=recipe, records=tuple(e.paths(ds, recipe, *models)))
 
 
 def _named(model: str) -> str:
     return paper.METHOD_NAMES[model]
-
-
-def _leads(compared: pd.DataFrame) -> str:
-    return ", ".join(f"{_named(r.model)} over {_named(r.baseline)}" for r in compared.itertuples())
 
 
 def stated_leads(ds: str, compared: pd.DataFrame) -> pd.Series:
@@ -1424,7 +1416,7 @@ def _headline(id: str, row: pd.Series) -> str:
     else:  # an order: how many of its differences are there
         found, _, more = row["reason"].partition(" (Holm over all)")
         _, sign, expected = more.partition("; were the paper's leads")
-        expected, below, _ = re.sub(r" \([^()]* over [^()]*\)", "", expected).partition(" below")
+        expected, below, _ = expected.partition(" below")
         mine, _, _ = more.rpartition("; of the ")[2].partition(";")
         alone = f" (of the {mine})" if "; of the " in more else ""
         ours = f"{found}{alone}{sign}{expected}{below}" if row["runs"] else ""

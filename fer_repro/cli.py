@@ -66,7 +66,10 @@ def _ended_like_an_interrupt() -> Iterator[None]:
 
 
 class _Path(click.Path):
-    """A path in which ~ stands for the home folder, as it does where a shell reads it."""
+    """A path in which ~ stands for the home folder, as it does where a shell reads it.
+
+    By os.path, which leaves a name such as ~photo.jpg alone; pathlib's ``expanduser`` raises.
+    """
 
     def __init__(self, **given: Any) -> None:
         super().__init__(path_type=Path, **given)

@@ -313,12 +313,15 @@ if len(compared):
         formats={"48×48": "{:.1f}", "128×128": "{:.1f}", "p": "{:.2g}", "p, corrected": "{:.2g}"},
     )
     several = compared["seeds"] >= claims.MINIMUM_SEEDS
+    some = ~several & (compared["seeds"] > 1)
     among = pd.Series(metrics.holm(compared.loc[several, "p"]), compared.index[several]).reindex(compared.index)
 
     def kinds(p):
         sure = p < sensitivity.SIGNIFICANT
         raised, lowered = (sure & (sign * compared["difference"] > 0) for sign in (1, -1))
         return {"raises": raised, "lowers": lowered, "does not surely change": ~sure}
+
+    corrected = kinds(compared["p_holm"])
 
     def listed(rows):
         return "; ".join(
@@ -332,17 +335,17 @@ if len(compared):
                 f"- {where} **{w}** accuracy: {listed(compared[k & mine])}."
                 for where, mine in (
                     ("Enlarging", several),
-                    ("With two seeds it", ~several & (compared["seeds"] > 1)),
+                    (f"With more than one seed, but fewer than {claims.MINIMUM_SEEDS}, it", some),
                     ("In one pair of runs, which says nothing of another seed, it", compared["seeds"] == 1),
                 )
-                for w, k in kinds(compared["p_holm"]).items()
+                for w, k in corrected.items()
                 if any(k & mine)
             ]
             + [
                 f"- Corrected over the rows of at least {claims.MINIMUM_SEEDS} seeds alone, it **{w}** accuracy also "
                 f"here: {listed(compared[more])}."
                 for w, k in kinds(among).items()
-                if w != "does not surely change" and any(more := k & ~kinds(compared["p_holm"])[w])
+                if w != "does not surely change" and any(more := k & ~corrected[w])
             ]
         )
         + "\n\nAn image enlarged from 48 pixels holds nothing new. What it changes is the network on it: in the "

@@ -210,7 +210,7 @@ def test_a_protocol_that_has_not_run_is_priced_by_the_others(tmp_path: Path) -> 
 
 def test_a_run_is_priced_by_those_on_a_processor_like_this_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     here = results.machine()
-    there = {**here, "instructions": [*here["instructions"], "amx_bf16_of_another"]}
+    there = {**here, "instructions": [*here["instructions"], "another"]}
     runs = [replace(tiny(), epochs=None, limit=None, seed=seed) for seed in range(4)]
     for run, machine, seconds in zip(runs, (there, there, here), (100.0, 300.0, 900.0), strict=False):
         monkeypatch.setattr(results, "machine", lambda machine=machine: machine)

@@ -690,7 +690,7 @@ def test_a_step_left_out_for_its_scale_is_none_of_the_schedules(tmp_path: Path) 
     assert trainer.schedule.last_epoch < steps
 
 
-def test_the_scale_of_16_mixed_is_taken_up_between_the_stages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_scale_of_16_mixed_is_taken_up_between_the_stages(tmp_path: Path) -> None:
     first = Half(2.0**40)
     trainer = first.trainer(tmp_path)
     trainer._stage(1, 0, trainer.course[0])

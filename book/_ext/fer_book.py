@@ -13,6 +13,7 @@ import hashlib
 import html
 import importlib
 import json
+import math
 import posixpath
 import re
 import shutil
@@ -209,16 +210,6 @@ def link_to_library(app: Sphinx, env: Any, node: nodes.Element, text: nodes.Node
 _AS_WRITTEN = (nodes.literal, nodes.literal_block, nodes.math, nodes.math_block, nodes.raw, nodes.comment)
 
 
-class OwnIds(SphinxPostTransform):
-    """No id twice on a page: sphinx-exercise gives the content of all exercises one, and that of all solutions."""
-
-    default_priority = 900
-
-    def run(self, **kwargs: Any) -> None:
-        for section in self.document.findall(nodes.section):
-            section["ids"] = [name for name in section["ids"] if name not in ("exercise-content", "solution-content")]
-
-
 class Numbers(SphinxPostTransform):
     """A space that does not break before each "%", whoever wrote or computed it; no break within "5–8"."""
 
@@ -232,6 +223,16 @@ class Numbers(SphinxPostTransform):
                 found = re.sub(r"(?<=\d)–(?=\d)", "–\N{WORD JOINER}", found)
                 if found != text:
                     text.parent.replace(text, nodes.Text(found))
+
+
+class OwnIds(SphinxPostTransform):
+    """No id twice on a page: sphinx-exercise gives the content of all exercises one, and that of all solutions."""
+
+    default_priority = 900
+
+    def run(self, **kwargs: Any) -> None:
+        for section in self.document.findall(nodes.section):
+            section["ids"] = [name for name in section["ids"] if name not in ("exercise-content", "solution-content")]
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -301,7 +302,7 @@ class Findings(SphinxDirective):
     """How many claims have which verdict, by the run records at hand, and what to hold beside these counts."""
 
     def run(self) -> list[nodes.Node]:
-        from fer_repro.claims import CAVEATS
+        from fer_repro.claims import CAVEATS, VERDICTS
 
         rows = list(ledger_of(self.env.app).values())
         if not rows:
@@ -311,29 +312,18 @@ class Findings(SphinxDirective):
             paragraph += [badge(verdict, count), nodes.Text(" ")]
         where = next((name for name in sorted(self.env.found_docs) if name.endswith("_ledger")), None)
         place = f"Each of them, with its number and its reason, stands in {{doc}}`/{where}`." if where else ""
-        words = "; ".join(f"*{verdict}* means that {SHORT[verdict]}" for verdict in _tally(rows) if verdict in SHORT)
-        said = f"{place} In short: {words}.\n\n{_headline(rows)}\n\n{CAVEATS}"
-        return [paragraph, *self.parse_text_to_nodes(said)]
-
-
-SHORT = {
-    "within interval": "our interval holds the paper's number and is too wide to call it met",
-    "exceeds": "ours is higher, by more than the tolerance",
-    "partial": "more of what is claimed was found than of its opposite",
-    "inconsistent in the paper": "the paper itself, or arithmetic, contradicts the claim",
-    "not testable": "there is nothing to compare with",
-}
+        meanings = "\n".join(f"- *{verdict}*: {VERDICTS[verdict]}" for verdict in _tally(rows))
+        return [paragraph, *self.parse_text_to_nodes("\n\n".join([_headline(rows), meanings, place, CAVEATS]))]
 
 
 def _headline(rows: list[dict[str, Any]]) -> str:
     """The proposed network's accuracy on either data set, beside the paper's."""
-    wanted = ("C-T2-proposed-accuracy", "C-T3-proposed-accuracy")
-    found = {row["claim"]: row for row in rows if row["claim"] in wanted and row["ours"] == row["ours"]}
+    places = {"C-T2-proposed-accuracy": "FER2013", "C-T3-proposed-accuracy": "CK+"}
     said = [
-        f"**{row['ours']:.1f} %** on {place} (95 % interval {row['low']:.1f} to {row['high']:.1f}; the paper: "
-        f"{row['paper']:.2f})"
-        for claim, place in zip(wanted, ("FER2013", "CK+"), strict=True)
-        if (row := found.get(claim))
+        f"**{row['ours']:.1f} %** on {places[row['claim']]} (95 % interval {row['low']:.1f} to {row['high']:.1f}; the "
+        f"paper: {row['paper']:.2f})"
+        for row in rows
+        if row["claim"] in places and not math.isnan(row["ours"])
     ]
     return f"The proposed network's accuracy, as we built and trained it: {' and '.join(said)}." if said else ""
 
