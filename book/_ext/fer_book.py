@@ -311,7 +311,7 @@ class Findings(SphinxDirective):
         for verdict, count in _tally(rows).items():
             paragraph += [badge(verdict, count), nodes.Text(" ")]
         where = next((name for name in sorted(self.env.found_docs) if name.endswith("_ledger")), None)
-        place = f"Each of them, with its number and its reason, stands in {{doc}}`/{where}`." if where else ""
+        place = f"Each claim, with its number and its reason, stands in {{doc}}`/{where}`." if where else ""
         meanings = "\n".join(f"- *{verdict}*: {VERDICTS[verdict]}" for verdict in _tally(rows))
         return [paragraph, *self.parse_text_to_nodes("\n\n".join([_headline(rows), meanings, place, CAVEATS]))]
 
