@@ -11,8 +11,8 @@ first the kernel clears fresh memory, for a few steps of the thousands that a ru
 fastest turn counts.
 
 ``share_of_gemm`` is what training does, in floating-point operations a second, over what the same machine does in one
-large matrix product at the same precision, in the same run: the limit to approach. Without bfloat16, by the processor
-or by ``--precision 32-true``, the record is ``training-float32.json``.
+large matrix product at the same precision, in the same run: the limit to approach. Each kind of processor has a record
+of its own, by its instructions and the precision (``fer_repro.speed.TRAINED``).
 """
 
 from __future__ import annotations
@@ -39,11 +39,12 @@ from torch.utils.data import DataLoader, Dataset
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision.transforms import v2
 
-from fer_repro import data, network, training
+from fer_repro import data, network, results, training
 from fer_repro.augmentation import augment
 from fer_repro.center_loss import CenterLoss
 from fer_repro.data.faces import FaceDataset
 from fer_repro.recipe import Recipe, get
+from fer_repro.speed import training_name
 
 
 @dataclass(frozen=True)
@@ -284,8 +285,8 @@ def main() -> None:
         print(json.dumps(inner(wanted.way, wanted.size, wanted.images, wanted.precision)))
         return
     to: Path | None = wanted.json
-    if to == place("training") and wanted.precision == "32-true":
-        to = place("training-float32")
+    if to == place("training"):
+        to = place(training_name(wanted.precision, results.instructions()))
     report(compare(wanted.size, wanted.images, wanted.repeats, wanted.precision), to)
 
 

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,14 @@ import pandas as pd
 
 from fer_repro import claims, metrics, network, results, training
 
+TRAINED = {  # records of the training benchmark, one a kind of processor, and what it trains with there
+    "training": "bfloat16 with AMX",
+    "training-avx512": "bfloat16 with AVX-512",
+    "training-float32": "float32 with AVX-512",
+    "training-avx2": "float32 with AVX2",
+}
 NAMES = (
-    "training",
-    "training-float32",
-    "training-avx2",  # training-float32 from a processor without AVX-512
+    *TRAINED,
     "denormals",
     "layers",
     "layers-rounded",  # layers from a processor slow at bfloat16
@@ -31,12 +35,14 @@ NAMES = (
 )
 OURS = "fer_repro.training"  # as the training benchmark calls the project's own loop
 GOALS = (  # what was asked for, before anything was measured
-    ("training at 128×128, times the plain loop", 10.0, "at least"),
-    ("training, share of the matrix product's operations a second", 0.6, "at least"),
-    ("in float32 with AVX-512, times the plain loop", 10.0, "at least"),
-    ("in float32 with AVX-512, share of the matrix product's", 0.6, "at least"),
-    ("in float32 with AVX2, times the plain loop", 10.0, "at least"),
-    ("in float32 with AVX2, share of the matrix product's", 0.6, "at least"),
+    *(
+        goal
+        for how in TRAINED.values()
+        for goal in (
+            (f"training at 128×128 in {how}, times the plain loop", 10.0, "at least"),
+            (f"in {how}, share of the matrix product's operations a second", 0.6, "at least"),
+        )
+    ),
     ("preprocessing, times scikit-image and scipy", 5.0, "at least"),
     ("preprocessing, time over bare OpenCV", 1.3, "at most"),
     ("FER2013's CSV, times pandas row by row", 5.0, "at least"),
@@ -95,9 +101,7 @@ def goals(found: Mapping[str, Mapping[str, Any] | None]) -> pd.DataFrame:
         return (r["times_faster"][OURS], r["share_of_gemm"]) if r else (np.nan, np.nan)
 
     measured = (
-        *trained("training"),
-        *trained("training-float32"),
-        *trained("training-avx2"),
+        *(number for name in TRAINED for number in trained(name)),
         preprocessing["times_as_fast_as_scikit_image"] if preprocessing else np.nan,
         preprocessing["time_over_bare_opencv"] if preprocessing else np.nan,
         min(data["csv"]["times_faster"].values()) if data else np.nan,
@@ -126,6 +130,53 @@ def ladder(found: Mapping[str, Any]) -> pd.DataFrame:
     )
     before = rows["images_per_second"].shift().fillna(rows["images_per_second"])
     return rows.assign(step=rows["images_per_second"] / before)
+
+
+def training_name(precision: str, instructions: Sequence[str]) -> str:
+    """Return which of :data:`TRAINED` a measurement on a processor with such instructions is.
+
+    Parameters
+    ----------
+    precision : {"bf16-mixed", "32-true"}
+    instructions : sequence of str
+        As :func:`fer_repro.results.machine` names them.
+    """
+    if precision.startswith("bf16"):
+        return "training-avx512" if "avx512_bf16" in instructions and "amx_bf16" not in instructions else "training"
+    return "training-float32" if "avx512f" in instructions else "training-avx2"
+
+
+def processors(found: Mapping[str, Mapping[str, Any] | None]) -> pd.DataFrame:
+    """Set the training benchmark's records beside each other, the fastest processor first.
+
+    Returns
+    -------
+    DataFrame
+        ``how`` (of :data:`TRAINED`), ``cpu, plain, ours`` (images a second; the better plain loop), ``times`` (ours
+        over plain), ``product`` (operations a second at that precision), ``share`` (what training reaches of it),
+        ``ceiling`` (:func:`ceiling`), ``plain_megabytes, megabytes`` (peaks); no row where there is no record.
+    """
+    rows = [
+        {
+            "how": how,
+            "cpu": r["machine"]["cpu"],
+            "plain": plain["images_per_second"],
+            "ours": ours["images_per_second"],
+            "times": r["times_faster"][OURS],
+            "product": r["matrix_product"]["bfloat16" if r["precision"].startswith("bf16") else "float32"],
+            "share": r["share_of_gemm"],
+            "ceiling": ceiling(r),
+            "plain_megabytes": plain["peak_megabytes"],
+            "megabytes": ours["peak_megabytes"],
+        }
+        for name, how in TRAINED.items()
+        if (r := found.get(name))
+        for ours in [r["ways"][OURS]]
+        for plain in [m for way, m in r["ways"].items() if r["times_faster"][way] == 1]
+    ]
+    columns = ["how", "cpu", "plain", "ours", "times", "product", "share", "ceiling", "plain_megabytes", "megabytes"]
+    made = pd.DataFrame(rows, columns=columns)
+    return made.sort_values("ours", ascending=False, ignore_index=True)
 
 
 def ceiling(found: Mapping[str, Any]) -> float:

@@ -83,8 +83,7 @@ else:
 figures.say(
     "\n".join(
         f"- {{source}}`benchmarks/{name.split('-')[0]}.py`"
-        + (" in float32" if name.startswith("training-") else "")
-        + (" with AVX2 alone" if name == "training-avx2" else "")
+        + (f" in {speed.TRAINED[name]}" if name in speed.TRAINED else "")
         + (" where bfloat16 is slow" if name == "layers-rounded" else "")
         + ": "
         + (f"{speed.machine(r)}; {{record}}`benchmarks/{name}.json`." if r else "not measured yet.")
@@ -167,64 +166,78 @@ if found["training"]:
 # other; the optimiser reads and writes every weight. What the count leaves out also counts against us: augmentation,
 # Eq. 1, the update of the centers.
 #
-# Many processors have no instructions for bfloat16, or are slower with them. The same ladder on such processors:
+# Many processors multiply bfloat16 more slowly than those with AMX, or have no instructions for it. What one gets
+# depends on the processor more than on the code:
 
 # %%
-narrow = {
-    "AVX-512" if "avx512f" in r["machine"].get("instructions", []) else "AVX2": r
-    for name in ("training-avx2", "training-float32")
-    if (r := found[name])
-}
-if narrow:
-    first = next(iter(narrow.values()))
+kinds = {how: r for name, how in speed.TRAINED.items() if (r := found[name])}
+if kinds:
+    rows = speed.processors(found)
     figures.table(
-        pd.concat(
+        pd.DataFrame(
             {
-                f"{kind}: {what}": speed.ladder(r).set_index("way")[column]
-                for kind, r in narrow.items()
-                for column, what in (
-                    ("images_per_second", "images a second"),
-                    ("times_faster", "times"),
-                    ("peak_megabytes", "peak MiB"),
-                )
-            },
-            axis=1,
-        ).reset_index(),
-        name="tab-speed-float32",
-        caption=f"Training at {first['size']}×{first['size']} in float32 throughout, {first['threads']} threads, on "
-        + " and ".join(f"{r['machine']['cpu']} ({kind})" for kind, r in narrow.items())
-        + ". Times the better of the two plain loops, the first two rows.",
+                "trained in": rows["how"],
+                "plain loop, images/s": rows["plain"],
+                "ours, images/s": rows["ours"],
+                "times": rows["times"],
+                "product, GFLOP/s": rows["product"] / 1e9,
+                "share": 100 * rows["share"],
+                "nothing but products, times": rows["ceiling"],
+                "plain loop, MiB": rows["plain_megabytes"],
+                "ours, MiB": rows["megabytes"],
+                "processor": rows["cpu"],
+            }
+        ),
+        name="tab-speed-processors",
+        caption="Training the proposed network at 128×128, two cores of each kind. *Product*: one large matrix product "
+        "at the same precision; *share*: what training reaches of its operations a second, in percent. *Nothing but "
+        "products*: how many times the plain loop a program would be that did nothing but this network's operations at "
+        "that speed. Memory is the peak of the whole process.",
         formats={
-            f"{kind}: {what}": form
-            for kind in narrow
-            for what, form in (("images a second", "{:.1f}"), ("times", "{:.1f}"), ("peak MiB", "{:,.0f}"))
+            "plain loop, images/s": "{:.0f}",
+            "ours, images/s": "{:.0f}",
+            "times": "{:.1f}",
+            "product, GFLOP/s": "{:,.0f}",
+            "share": "{:.0f}",
+            "nothing but products, times": "{:.1f}",
+            "plain loop, MiB": "{:,.0f}",
+            "ours, MiB": "{:,.0f}",
         },
     )
-    reached = [
-        f"**{r['share_of_gemm']:.0%}** of the matrix product's {r['matrix_product']['float32'] / 1e9:,.0f} GFLOP/s on "
-        f"{kind}"
-        for kind, r in narrow.items()
-    ]
-    limits = [f"{speed.ceiling(r):.1f} times the plain loop on {kind}" for kind, r in narrow.items()]
-    if found["training"]:
-        limits.append(f"{speed.ceiling(found['training']):.0f} on the processor of {{numref}}`fig-speed-ladder`")
-    figures.say(
-        f"Training reaches {' and '.join(reached)}. How many times the plain loop one gets depends on the processor "
-        "more than on the code: a program that did nothing but this network's operations, at the speed of one large "
-        f"product, would be {', '.join(limits)}."
-    )
-    for r in narrow.values():
-        products = r["matrix_product"]
+    wanted = speed.GOALS[0][1]
+    out = rows.loc[rows["ceiling"] < wanted, "how"].tolist()
+    if out:
+        figures.say(
+            f"The {wanted:g} times that were asked for are out of reach in {', '.join(out[:-1])}"
+            + (" and " if out[:-1] else "")
+            + f"{out[-1]}: there a program of nothing but products stays below them."
+        )
+    for r in kinds.values():
+        products, has = r["matrix_product"], r["machine"].get("instructions", [])
         slower = products.get("bfloat16", np.inf) < products["float32"]
-        if slower and "amx_bf16" not in r["machine"]["instructions"]:
+        if slower and "amx_bf16" not in has:
             figures.say(
-                f"The {r['machine']['cpu']} of this table has an instruction for bfloat16, too, and shows no AMX: its "
+                f"The {r['machine']['cpu']} without AMX has an instruction for bfloat16, too: its "
                 f"product in bfloat16 reaches {products['bfloat16'] / 1e9:,.0f} GFLOP/s, "
                 f"{products['bfloat16'] / products['float32']:.2f} times that in float32. `--precision auto` therefore "
                 "takes bfloat16 of an Intel processor only together with AMX."
             )
-    timed = {"bfloat16": found["training"], **narrow}
-    cold = [kind for kind, r in timed.items() if r and not r.get("warmed_up")]
+    figures.say("The same ladder on the others:")
+    others = {how: r for how, r in kinds.items() if r is not found["training"]}
+    figures.table(
+        pd.concat(
+            {
+                f"{how}: {what}": speed.ladder(r).set_index("way")[column]
+                for how, r in others.items()
+                for column, what in (("images_per_second", "images/s"), ("times_faster", "times"))
+            },
+            axis=1,
+        ).reset_index(),
+        name="tab-speed-ladders",
+        caption="Images a second, and times the better of the two plain loops, the first two rows.",
+        formats={f"{how}: {what}": "{:.1f}" for how in others for what in ("images/s", "times")},
+    )
+    cold = [how for how, r in kinds.items() if not r.get("warmed_up")]
     if cold:
         figures.say(
             "A process waits in its first steps while the kernel clears the memory that it is given. A run has "
@@ -232,7 +245,7 @@ if narrow:
             "which takes from the kept memory's rungs and from ours, and not from the plain loops."
         )
 else:
-    figures.say("Not measured yet: `python benchmarks/training.py --precision 32-true --json`.")
+    figures.say("Not measured yet: `python benchmarks/training.py --json`.")
 
 # %% [markdown]
 # ## Numbers too small for anything but waiting

@@ -76,6 +76,7 @@ def test_committed_records_have_what_the_chapter_reads() -> None:
         assert "cores" in speed.machine(found)
     for name, precision in (
         ("training", "bf16-mixed"),
+        ("training-avx512", "bf16-mixed"),
         ("training-float32", "32-true"),
         ("training-avx2", "32-true"),
     ):
@@ -97,17 +98,50 @@ def test_goals_are_reached_only_by_what_was_measured() -> None:
         "preprocessing": {"times_as_fast_as_scikit_image": 9.0, "time_over_bare_opencv": 1.4},
         "data": {"csv": {"times_faster": {"a": 6.0, "b": 4.9}}},
     }
-    assert speed.goals(found)["reached"].tolist() == [True, *[False] * 5, True, False, False]
+    assert speed.goals(found)["reached"].tolist() == [True, *[False] * 7, True, False, False]
     float32 = {**TRAINING, "times_faster": {"fer_repro.training": 3.0}, "share_of_gemm": 0.7}
     avx2 = {**TRAINING, "times_faster": {"fer_repro.training": 2.0}, "share_of_gemm": 0.59}
-    goals = speed.goals({**found, "training-float32": float32, "training-avx2": avx2})
-    assert goals["measured"].tolist()[:6] == [15.0, 0.5, 3.0, 0.7, 2.0, 0.59]
-    assert goals["reached"].tolist()[:6] == [True, False, False, True, False, False]
+    avx512 = {**TRAINING, "times_faster": {"fer_repro.training": 5.0}, "share_of_gemm": 0.8}
+    goals = speed.goals({**found, "training-avx512": avx512, "training-float32": float32, "training-avx2": avx2})
+    assert goals["measured"].tolist()[:8] == [15.0, 0.5, 5.0, 0.8, 3.0, 0.7, 2.0, 0.59]
+    assert goals["reached"].tolist()[:8] == [True, False, False, True, False, True, False, False]
 
 
 def test_the_ceiling_is_the_matrix_products_over_the_plain_loop() -> None:
     assert speed.ceiling(TRAINING) == pytest.approx(6e11 / 1e9 / 20)
     assert speed.ceiling({**TRAINING, "precision": "32-true", "share_of_gemm": 3.0}) == pytest.approx(1e11 / 1e9 / 20)
+
+
+@pytest.mark.parametrize(
+    ("precision", "instructions", "name"),
+    [
+        ("bf16-mixed", ["avx2", "avx512f", "avx512_bf16", "amx_bf16"], "training"),
+        ("bf16-mixed", ["avx2", "avx512f", "avx512_bf16"], "training-avx512"),
+        ("32-true", ["avx2", "avx512f", "avx512_bf16"], "training-float32"),
+        ("32-true", ["avx2"], "training-avx2"),
+    ],
+)
+def test_each_kind_of_processor_has_a_record_of_its_own(precision: str, instructions: list[str], name: str) -> None:
+    assert speed.training_name(precision, instructions) == name
+
+
+def test_processors_stand_beside_each_other() -> None:
+    slower = {
+        **TRAINING,
+        "precision": "32-true",
+        "share_of_gemm": 1.5,
+        "ways": {
+            "a plain loop": {"images_per_second": 10.0, "peak_megabytes": 800.0},
+            "fer_repro.training": {"images_per_second": 150.0, "peak_megabytes": 600.0},
+        },
+        "times_faster": {"a plain loop": 1.0, "fer_repro.training": 15.0},
+    }
+    rows = speed.processors({"training-avx2": slower, "training": TRAINING, "training-float32": None})
+    assert rows["how"].tolist() == ["bfloat16 with AMX", "float32 with AVX2"]
+    assert rows["plain"].tolist() == [20.0, 10.0] and rows["ours"].tolist() == [300.0, 150.0]
+    assert rows["product"].tolist() == [6e11, 1e11] and rows["ceiling"].tolist() == [30.0, 10.0]
+    assert rows["plain_megabytes"].tolist() == [900.0, 800.0] and rows["megabytes"].tolist() == [700.0, 600.0]
+    assert speed.processors({}).empty
 
 
 def test_each_rung_is_compared_with_the_one_before() -> None:
