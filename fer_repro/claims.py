@@ -131,6 +131,7 @@ COLUMNS = (
 
 
 NOT_WHOLE = "the record is not whole"
+CHANGED = "was changed in"
 
 
 def ineligible(record: Mapping[str, Any]) -> str | None:
@@ -161,7 +162,7 @@ def _wrong_recipe(record: Mapping[str, Any]) -> str | None:
         return f"recipe {name}: only {' and '.join(VERDICT_RECIPES)} count"
     frozen = RECIPES[name].to_dict()
     changed = sorted(k for k in frozen.keys() | given.keys() if frozen.get(k) != given.get(k))
-    return f"recipe {name} was changed in {', '.join(changed)}" if changed else None
+    return f"recipe {name} {CHANGED} {', '.join(changed)}" if changed else None
 
 
 def _wrong_run(record: Mapping[str, Any]) -> str | None:

@@ -435,7 +435,8 @@ def ledger(check: bool, write: bool, results_dir: Path | None) -> None:
         raise click.ClickException(f"{folder}: no such folder of records")
     records = results.load_all(folder)
     for record in records:
-        if (reason := claims.ineligible(record) or "").startswith(claims.NOT_WHOLE):
+        reason = claims.ineligible(record) or ""
+        if reason.startswith(claims.NOT_WHOLE) or (claims.CHANGED in reason and not record.get("changes")):
             click.echo(f"note: no verdict rests on {record['path']}: {reason}", err=True)
     found = claims.ledger(records, claims.load_mechanisms(folder / "mechanisms"))
     if write:

@@ -41,7 +41,7 @@ INTERPOLATIONS = {
     "cubic": cv2.INTER_CUBIC,
     "area": cv2.INTER_AREA,
 }
-CACHE_VERSION = 2  # raise it when a change here alters prepared pixels or how they are kept
+CACHE_VERSION = 2  # how prepared pixels are kept; that they are made as now, a digest of this file says
 SUM = 4  # bytes of a CRC-32
 _GREY_LEVELS = np.arange(256, dtype=np.float64)
 _IMAGES_A_THREAD = 64  # with fewer images a thread costs more than it saves
@@ -292,7 +292,7 @@ def prepared(
 ) -> NDArray[np.uint8]:
     """Return :func:`prepare_uint8` of a data set's images, computed once on this machine and shared by all runs.
 
-    The result lies in a file named after the pixels' SHA-256, the options, :data:`CACHE_VERSION` and OpenCV's version;
+    The result lies in a file named after the pixels' SHA-256, the options, this module's text and OpenCV's version;
     processes map it into memory and so share it. The same images under another split use the same file. A damaged
     file is made anew; where none can be written, a warning says so and the images are computed in memory.
 
@@ -338,6 +338,7 @@ def prepared(
 
 def _cache_path(images: Array, options: tuple[Any, ...], cache_dir: str | os.PathLike[str] | None) -> Path:
     digest = hashlib.sha256(repr((images.shape, options, CACHE_VERSION, cv2.__version__)).encode())
+    digest.update(Path(__file__).read_bytes())  # other steps, other pixels
     digest.update(np.ascontiguousarray(images).data)
     return Path(cache_dir or cache.directory()) / f"prepared-{digest.hexdigest()[:32]}.npy"
 

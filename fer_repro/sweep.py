@@ -27,7 +27,7 @@ import pandas as pd
 
 from fer_repro import results
 from fer_repro.data.files import cores
-from fer_repro.recipe import LAST_SEED
+from fer_repro.recipe import LAST_SEED, completed
 from fer_repro.recipe import get as get_recipe
 
 if sys.version_info >= (3, 11):
@@ -199,11 +199,21 @@ def split_by_state(runs: list[Run], root: Path) -> tuple[list[Run], list[Run]]:
     Raises
     ------
     RecordError
-        If what stands at a record's place is none, or damaged.
+        If what stands at a record's place is none, damaged, or was made with other settings.
     """
-    done = [run for run in runs if (path := run.path(root)).exists() and results.read(path)]
+    done = [run for run in runs if (path := run.path(root)).exists() and _made_as_planned(run, path)]
     there = set(done)
     return done, [run for run in runs if run not in there]
+
+
+def _made_as_planned(run: Run, path: Path) -> bool:
+    given, wanted = completed(results.read(path)["recipe"]), run.job().recipe.to_dict()
+    if changed := sorted(k for k in wanted.keys() | given.keys() if wanted.get(k) != given.get(k)):
+        raise results.RecordError(
+            f"{path}: made when recipe {wanted['name']} had another {', '.join(changed)}; give the new settings a name "
+            "of their own, or move the record away"
+        )
+    return True
 
 
 _one_at_a_time = threading.Lock()  # a process has one random generator, and a Dask worker may have several threads

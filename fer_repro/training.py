@@ -903,8 +903,16 @@ def probabilities(
 
 
 def recipe_of(description: Mapping[str, Any]) -> Recipe:
-    """Return the Recipe that a record or checkpoint describes."""
+    """Return the Recipe that a record or checkpoint describes.
+
+    Raises
+    ------
+    ValueError
+        If it has fields that this version does not know.
+    """
     values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in description["recipe"].items()}
+    if unknown := sorted(values.keys() - {f.name for f in fields(Recipe)}):
+        raise ValueError(f"of another version, whose recipe has {', '.join(unknown)}")
     return Recipe(**values)
 
 

@@ -231,7 +231,7 @@ figures.show(
     name="fig-network-parameters",
     caption=f"Where the parameters of the networks are, at {size}×{size} pixels. In most, the recurrence holds "
     "the larger part; in CNN-SVM, which has none, the first fully connected layer.",
-    alt="Nine stacked bars. "
+    alt=f"{len(held[size])} stacked bars. "
     + "; ".join(f"{name} {total:.0f} thousand" for name, total in held[size].sum(axis=1).items())
     + ". The LSTM's part is the largest in most of them; CNN-SVM has none.",
 )

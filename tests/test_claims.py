@@ -1231,3 +1231,13 @@ def test_a_row_says_how_many_runs_it_rests_on():
     page = pages.page(claims.ledger(records, []))
     row = next(r for r in _html(page).iter("tr") if r.find(".//code[@id='c-t2-proposed-f1']") is not None)
     assert [a.text for a in row.iter("a") if a.get("href").startswith("#")] == ["proposed, 3"]
+
+
+def test_tolerances_are_those_fixed_before_the_first_run() -> None:
+    """In commit e21a9a9 of 2026-11-22, half an hour before the first record on real faces (885f800)."""
+    assert {name: t.points for name, t in claims.TOLERANCES.items()} == {
+        "FER": 1.0,
+        "CK": 2.0,
+        "percent": 1.0,
+        "partial": 5.0,
+    }

@@ -17,6 +17,7 @@ from fer_repro.bilstm import serialise
 from fer_repro.figures import network as pictures
 from fer_repro.lda import LinearDiscriminantProjection
 from fer_repro.network import ABLATIONS, NAMES, ProposedNetwork, build
+from fer_repro.sensitivity import READINGS
 
 PROPOSED = ("proposed", *ABLATIONS)
 
@@ -192,7 +193,29 @@ OPTIONS: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("options", OPTIONS, ids=lambda o: ",".join(f"{k}={v}" for k, v in o.items()))
+READ = [dict(r.options) for r in READINGS if r.model == "proposed" and r.options]  # none is left out by hand
+
+
+@pytest.mark.parametrize("options", READ, ids=str)
+def test_every_reading_is_another_network(options: dict[str, Any]) -> None:
+    x, outcomes = images(8, 48), []
+    for given in ({}, options):
+        torch.manual_seed(0)
+        model = build("proposed", 7, 48, dropout=0.0, **given)
+        attended = model.train()(x)[1]["attended"].detach()
+        torch.manual_seed(1)  # features of its own for LDA: shared or weighted otherwise, it projects otherwise
+        count = torch.tensor([2] * 3 + [40] * 4)
+        labels = torch.arange(7).repeat_interleave(count)
+        model.fit_stage(torch.randn(len(labels), *attended.shape[1:]) * (1 + labels)[:, None, None], labels)  # type: ignore[operator]
+        outcomes.append(model.eval()(x)[0])
+    assert not torch.equal(*outcomes)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [*OPTIONS, *(o for o in READ if o not in OPTIONS)],
+    ids=lambda o: ",".join(f"{k}={v}" for k, v in o.items()),
+)
 def test_every_reading_of_an_open_question_trains_in_both_stages(options: dict[str, Any]) -> None:
     options = dict(options)
     size = options.pop("size", 48)
@@ -396,3 +419,9 @@ def test_what_is_removed_is_dashed_and_names_what_stands_in() -> None:
         if box.get_linestyle() == "--"
     ]
     assert dashed == ["the image's\nown rows", "BiLSTM's\noutput", "LDA's\noutput"]
+
+
+def test_the_first_stages_features_are_the_attended_ones() -> None:
+    parts = network.build("proposed", 7, 16).eval()(torch.randn(2, 1, 16, 16))[1]
+    assert torch.equal(parts["features"], parts["attended"].flatten(1))
+    assert not torch.equal(parts["attended"], parts["hidden"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import signal
@@ -173,6 +174,18 @@ def recorded(run: Run, root: Path, seconds: float) -> None:
     small |= {"split": {}, "data": {}, "code": {}, "test": {"n": 1, "accuracy": 1.0}, "machine": results.machine()}
     small |= {"predictions": {"label": [0], "predicted": [0], "confidence": [1.0]}, "seconds": seconds}
     assert results.write({**run.job().record(), **small}, root) == run.path(root)
+
+
+def test_a_record_made_with_other_settings_does_not_count_as_done(tmp_path: Path) -> None:
+    run = tiny()
+    recorded(run, tmp_path, 1.0)
+    assert sweep.split_by_state([run], tmp_path) == ([run], [])
+    path = run.path(tmp_path)
+    record = json.loads(path.read_text())
+    record["recipe"]["clip"] = 2.0
+    path.write_text(json.dumps(record))
+    with pytest.raises(results.RecordError, match="made when recipe quick had another clip"):
+        sweep.split_by_state([run], tmp_path)
 
 
 def test_the_outlook_counts_what_is_left_and_prices_it_by_what_such_runs_took(tmp_path: Path) -> None:

@@ -213,6 +213,82 @@ def test_the_centers_follow_equation_3_through_all_of_training(monkeypatch: pyte
     assert record["curves"][0]["center_loss"] > 0
 
 
+def prepared_trainer(seed: int = 0, recipe: Recipe = TINY) -> training.Trainer:
+    job = training.job("synthetic", "proposed", recipe, "official", seed, options=SMALL)
+    return training.Trainer(job, faces(), training.engine("cpu", "32-true"), None, progress=False)
+
+
+def test_a_seed_decides_the_first_weights() -> None:
+    first, again, other = (prepared_trainer(seed).model.state_dict() for seed in (1, 1, 2))
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not torch.equal(first["classifier.weight"], other["classifier.weight"])
+
+
+def test_the_best_epochs_weights_are_tested_not_the_last_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    accuracies = iter([0.1, 0.2, 0.9, 0.3, 0.4])
+    monkeypatch.setattr(training.Trainer, "_validate", lambda self: {"val_accuracy": next(accuracies), "val_loss": 1.0})
+    trainer, after = prepared_trainer(recipe=replace(TINY, epochs=(2, 3), small_epochs=(2, 3))), []
+    epoch = training.Trainer._epoch
+
+    def kept(self: training.Trainer, stage: int, number: int) -> dict[str, Any]:
+        row = epoch(self, stage, number)
+        after.append({name: w.clone() for name, w in self.model.state_dict().items()})
+        return row
+
+    monkeypatch.setattr(training.Trainer, "_epoch", kept)
+    trainer.run()
+    assert trainer.best["epoch"] == 3
+    ended = trainer.model.state_dict()
+    assert all(torch.equal(ended[name], after[2][name]) for name in ended)
+    assert not torch.equal(ended["classifier.weight"], after[-1]["classifier.weight"])
+
+
+def test_every_epoch_has_an_order_and_a_chance_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    seeds, orders = [], []
+    batches = training.epoch_batches
+
+    def noted(n: int, size: int, seed: int, *shares: int) -> list[Tensor]:
+        made = batches(n, size, seed, *shares)
+        if shares:  # an epoch's own; without, it is only counted
+            seeds.append(seed)
+            orders.append(torch.cat(made).tolist())
+        return made
+
+    monkeypatch.setattr(training, "epoch_batches", noted)
+    run()
+    assert len(seeds) == 4 and len(set(seeds)) == 4
+    assert len(set(map(tuple, orders))) == 4
+
+
+def test_the_cycle_of_the_learning_rate_ends_with_its_stage() -> None:
+    trainer = prepared_trainer()
+    steps: list[tuple[int, int]] = []
+    save = trainer._save
+    trainer._save = lambda: (steps.append((trainer.schedule.last_epoch, trainer.schedule.total_steps)), save())[1]  # type: ignore[method-assign]
+    trainer.run()
+    assert steps == [(2, 4), (4, 4)] * 2  # two epochs of two mini-batches a stage
+
+
+def test_each_seed_divides_the_sequences_anew() -> None:
+    drawn = replace(faces(), sequence=np.arange(56))
+    tested = [
+        train(drawn, "proposed", TINY, "sequences", seed=seed, device="cpu", keep=False, epochs=2, options=SMALL)[0][
+            "predictions"
+        ]["sequence"]
+        for seed in (0, 1)
+    ]
+    assert tested[0] != tested[1]
+
+
+def test_many_images_are_prepared_as_few_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    n = 2**17 + 1
+    many = FaceDataset(np.zeros((n, 16, 16), np.uint8), np.zeros(n, np.int64), FER_CLASSES, np.full(n, "train"))
+    asked: list[tuple[Any, ...]] = []
+    monkeypatch.setattr(training, "prepared", lambda *given: (asked.append(given), many.images)[1])
+    training.pixels_for(many, replace(TINY, median_kernel=5))
+    assert asked == [(many, TINY.size, 5)]
+
+
 def test_lambda_reaches_the_loss_and_not_the_centers(monkeypatch: pytest.MonkeyPatch) -> None:
     first: dict[float, torch.Tensor] = {}
     original = CenterLoss.update
@@ -537,7 +613,7 @@ def test_a_checkpoint_of_something_foreign_only_means_to_begin_anew(
     ("spoil", "message"),
     [
         (lambda s: s.pop("fold"), "without fold"),
-        (lambda s: s["recipe"].update(unheard_of=1), "unheard_of"),
+        (lambda s: s["recipe"].update(unheard_of=1), "of another version, whose recipe has unheard_of"),
         (lambda s: next(iter(s["model_state"].values())).fill_(np.nan), "is not finite"),
     ],
 )
