@@ -41,7 +41,6 @@ INTERPOLATIONS = {
     "cubic": cv2.INTER_CUBIC,
     "area": cv2.INTER_AREA,
 }
-CACHE_VERSION = 2  # how prepared pixels are kept; that they are made as now, a digest of this file says
 SUM = 4  # bytes of a CRC-32
 _GREY_LEVELS = np.arange(256, dtype=np.float64)
 _IMAGES_A_THREAD = 64  # with fewer images a thread costs more than it saves
@@ -337,7 +336,7 @@ def prepared(
 
 
 def _cache_path(images: Array, options: tuple[Any, ...], cache_dir: str | os.PathLike[str] | None) -> Path:
-    digest = hashlib.sha256(repr((images.shape, options, CACHE_VERSION, cv2.__version__)).encode())
+    digest = hashlib.sha256(repr((images.shape, options, cv2.__version__)).encode())
     digest.update(Path(__file__).read_bytes())  # other steps, other pixels
     digest.update(np.ascontiguousarray(images).data)
     return Path(cache_dir or cache.directory()) / f"prepared-{digest.hexdigest()[:32]}.npy"

@@ -76,6 +76,12 @@ def completed(given: Mapping[str, Any]) -> dict[str, Any]:
     return ADDED | dict(given)
 
 
+def changed(given: Mapping[str, Any], wanted: Recipe) -> list[str]:
+    """Return the names of the fields in which a record's recipe differs from another."""
+    one, other = completed(given), wanted.to_dict()
+    return sorted(k for k in one.keys() | other.keys() if one.get(k) != other.get(k))
+
+
 RECIPES = {
     # Synthetic faces, in about a minute on a laptop; smaller steps than FER2013 bears, since images are few.
     "quick": Recipe("quick", 48, (6, 8), (6, 8), batch_size=64, learning_rate=2e-3, second_peak=1.0),

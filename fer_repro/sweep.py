@@ -27,7 +27,7 @@ import pandas as pd
 
 from fer_repro import results
 from fer_repro.data.files import cores
-from fer_repro.recipe import LAST_SEED, completed
+from fer_repro.recipe import LAST_SEED, changed
 from fer_repro.recipe import get as get_recipe
 
 if sys.version_info >= (3, 11):
@@ -207,11 +207,10 @@ def split_by_state(runs: list[Run], root: Path) -> tuple[list[Run], list[Run]]:
 
 
 def _made_as_planned(run: Run, path: Path) -> bool:
-    given, wanted = completed(results.read(path)["recipe"]), run.job().recipe.to_dict()
-    if changed := sorted(k for k in wanted.keys() | given.keys() if wanted.get(k) != given.get(k)):
+    if fields := changed(results.read(path)["recipe"], run.job().recipe):
         raise results.RecordError(
-            f"{path}: made when recipe {wanted['name']} had another {', '.join(changed)}; give the new settings a name "
-            "of their own, or move the record away"
+            f"{path}: made when recipe {run.recipe} had another {', '.join(fields)}; give the new settings a name of "
+            "their own, or move the record away"
         )
     return True
 

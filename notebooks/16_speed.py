@@ -171,6 +171,7 @@ if found["training"]:
 
 # %%
 kinds = {how: r for name, how in speed.TRAINED.items() if (r := found[name])}
+others = {how: r for how, r in kinds.items() if r is not found["training"]}
 if kinds:
     rows = speed.processors(found)
     figures.table(
@@ -189,9 +190,11 @@ if kinds:
             }
         ),
         name="tab-speed-processors",
-        caption="Training the proposed network at 128×128, two cores of each kind. *Product*: one large matrix product "
-        "at the same precision; *share*: what training reaches of its operations a second, in percent. *Nothing but "
-        "products*: how many times the plain loop a program would be that did nothing but this network's operations at "
+        caption="Training the proposed network at "
+        + " and ".join(sorted({f"{r['size']}×{r['size']} on {r['threads']} threads" for r in kinds.values()}))
+        + ". *Product*: one large matrix product at the same precision; *share*: what training reaches of its "
+        "operations a second, in percent. *Nothing but products*: how many times the plain loop a program would be "
+        "that did nothing but this network's operations at "
         "that speed. Memory is the peak of the whole process.",
         formats={
             "plain loop, images/s": "{:.0f}",
@@ -208,9 +211,8 @@ if kinds:
     out = rows.loc[rows["ceiling"] < wanted, "how"].tolist()
     if out:
         figures.say(
-            f"The {wanted:g} times that were asked for are out of reach in {', '.join(out[:-1])}"
-            + (" and " if out[:-1] else "")
-            + f"{out[-1]}: there a program of nothing but products stays below them."
+            f"The {wanted:g} times that were asked for are out of reach wherever a program of nothing but products "
+            f"stays below them: {', '.join(out)}."
         )
     for r in kinds.values():
         products, has = r["matrix_product"], r["machine"].get("instructions", [])
@@ -222,8 +224,8 @@ if kinds:
                 f"{products['bfloat16'] / products['float32']:.2f} times that in float32. `--precision auto` therefore "
                 "takes bfloat16 of an Intel processor only together with AMX."
             )
+if others:
     figures.say("The same ladder on the others:")
-    others = {how: r for how, r in kinds.items() if r is not found["training"]}
     figures.table(
         pd.concat(
             {
@@ -237,6 +239,7 @@ if kinds:
         caption="Images a second, and times the better of the two plain loops, the first two rows.",
         formats={f"{how}: {what}": "{:.1f}" for how in others for what in ("images/s", "times")},
     )
+if kinds:
     cold = [how for how, r in kinds.items() if not r.get("warmed_up")]
     if cold:
         figures.say(

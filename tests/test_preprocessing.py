@@ -382,7 +382,8 @@ def test_other_pixels_or_options_are_other_files(tmp_path, monkeypatch) -> None:
     for data, options in [(faces(), (16, 3)), (faces(), (16, 5)), (faces(), (12, 3)), (faces(seed=1), (16, 3))]:
         result = pre.prepared(data, *options, cache_dir=tmp_path)
         np.testing.assert_array_equal(result, pre.prepare_uint8(data.images, *options))
-    monkeypatch.setattr(pre, "CACHE_VERSION", pre.CACHE_VERSION + 1)
+    (edited := tmp_path / "preprocessing.py").write_text("# other steps")
+    monkeypatch.setattr(pre, "__file__", str(edited))
     pre.prepared(faces(), 16, cache_dir=tmp_path)
     assert len(list(tmp_path.glob("*.npy"))) == 5
 
