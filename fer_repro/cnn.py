@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from fer_repro import results
+from fer_repro import lookup, results
 
 
 class Convolution(NamedTuple):
@@ -215,36 +216,49 @@ class PointwiseBlock(ConvolutionBlock):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, 1, H, W) to (B, C, H // 2, W // 2)."""
-        conv, norm = self.convolution, self.norm
-        assert isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
-        device = x.device.type
-        kind = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
-        with torch.autocast(device, enabled=False):
+        kind = _kind(x)
+        with torch.autocast(x.device.type, enabled=False):
             x = x.to(torch.promote_types(x.dtype, torch.float32))
-            w = conv.weight.view(-1)  # (C,)
-            mean, variance = self._statistics(x, w, norm)  # of w x, per channel
-            scale = norm.weight * torch.rsqrt(variance + norm.eps)
-            a, d = scale * w, norm.bias - scale * mean  # norm(w x) = a x + d                              (C,)
+            a, d = self._line(x)
             # the largest x where the slope rises, the smallest where it falls, and d: one product with (max, min, 1)
             A = torch.stack([a.clamp(min=0), a.clamp(max=0), d])  # (3, C)
             maps: Tensor = _ProductReLU.apply(_extremes(x), A, kind)  # (B, H/2, W/2, C)
         return maps.permute(0, 3, 1, 2)  # channels last in memory, as the next convolution wants them
 
+    def into(self, following: ConvolutionBlock, x: Tensor) -> Tensor:
+        """Map (B, 1, H, W) to the following block's output without the maps between, see :mod:`fer_repro.lookup`."""
+        kind, conv, norm = _kind(x), following.convolution, following.norm
+        assert isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
+        with torch.autocast(x.device.type, enabled=False):
+            x = x.float()
+            return lookup.second_block(x, *self._line(x), conv, norm, kind)
+
+    def _line(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return a and d, each (C,), of norm(w x) = a x + d."""
+        conv, norm = self.convolution, self.norm
+        assert isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
+        w = conv.weight.view(-1)  # (C,)
+        mean, variance = self._statistics(x, w, norm)  # of w x, per channel
+        scale = norm.weight * torch.rsqrt(variance + norm.eps)
+        return scale * w, norm.bias - scale * mean
+
     @staticmethod
     def _statistics(x: Tensor, w: Tensor, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
         """Return mean and variance of w x, each (C,), and keep the running statistics."""
-        assert norm.running_mean is not None and norm.running_var is not None and norm.momentum is not None
         if not norm.training:
+            assert norm.running_mean is not None and norm.running_var is not None
             return norm.running_mean, norm.running_var
         m = x.mean()
         v = (x - m).square().mean()  # a sixth of what var_mean takes
-        with torch.no_grad():
-            n = x.numel()
-            norm.running_mean.lerp_(w * m, norm.momentum)
-            norm.running_var.lerp_(w.square() * v * (n / max(n - 1, 1)), norm.momentum)
-            if norm.num_batches_tracked is not None:
-                norm.num_batches_tracked.add_(1)
-        return w * m, w.square() * v
+        mean, variance = w * m, w.square() * v
+        lookup.keep_statistics(norm, mean, variance, x.numel())
+        return mean, variance
+
+
+def _kind(x: Tensor) -> torch.dtype:
+    """Return the type that autocast wants a convolution of x to have."""
+    device = x.device.type
+    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else x.dtype
 
 
 def _extremes(x: Tensor) -> Tensor:
@@ -328,7 +342,7 @@ class SevenLayerCNN(nn.Module):
             raise ValueError(
                 f"pool_after: wanted rising numbers within 1..{len(convolutions)} (Q5), got {tuple(pool_after)}"
             )
-        blocks: list[nn.Module] = []
+        blocks: list[ConvolutionBlock] = []
         channels = 1
         for number, convolution in enumerate(convolutions, start=1):
             pool = number in pool_after
@@ -338,18 +352,47 @@ class SevenLayerCNN(nn.Module):
             channels = convolution.channels
         self.blocks = nn.ModuleList(blocks)
         self.channels = channels
+        self.first_maps = True  # see without_first_maps
+        self.tabled = (
+            len(blocks) > 1
+            and isinstance(blocks[0], PointwiseBlock)
+            and isinstance(blocks[1].convolution, RoundedConvolution)
+            and blocks[1].convolution.out_channels == lookup.CHANNELS
+            and blocks[1].convolution.kernel_size == (lookup.KERNEL, lookup.KERNEL)
+            and isinstance(blocks[1].pool, nn.MaxPool2d)
+        )
 
     def forward(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Map images (B, 1, S, S) to the feature map (B, 64, H, W) and the blocks' outputs by name."""
         parts: dict[str, Tensor] = {}
+        made = 0  # blocks
+        if self._by_table(x):
+            first, second = self.blocks[:2]
+            assert isinstance(first, PointwiseBlock) and isinstance(second, ConvolutionBlock)
+            x, made = first.into(second, x), 2
         for number, block in enumerate(self.blocks, start=1):
-            x = block(x)
-            if number < len(self.blocks):
+            if number > made:
+                x = block(x)
+            if max(made, 1) <= number < len(self.blocks):
                 parts[f"block{number}"] = x
         if x.requires_grad and not torch.compiler.is_compiling():
             # what follows reads the map in another order: turned once, its gradient does not slow ReLU and pooling
             x.register_hook(lambda g: g.contiguous(memory_format=torch.channels_last))
         return x, parts
+
+    def _by_table(self, x: Tensor) -> bool:
+        """Say whether the first two blocks are taken together, see :mod:`fer_repro.lookup`."""
+        return (
+            not self.first_maps
+            and self.tabled
+            and self.training
+            and x.device.type == "cpu"
+            and x.dtype in (torch.float32, torch.bfloat16)
+            and _kind(x) in (torch.float32, torch.bfloat16)
+            and not x.requires_grad
+            and not torch.compiler.is_compiling()
+            and lookup.available()
+        )
 
     def output_size(self, size: int) -> int:
         """Return H = W of the feature map for images of ``size`` pixels."""
@@ -362,3 +405,20 @@ class SevenLayerCNN(nn.Module):
         if size < 1:
             raise ValueError("the images are too small: nothing is left after the last pooling")
         return size
+
+
+@contextmanager
+def without_first_maps(model: nn.Module) -> Iterator[bool]:
+    """Let networks within ``model`` leave out the first block's maps, in training, while this lasts.
+
+    On a CPU the first two blocks are then taken together, by table (:mod:`fer_repro.lookup`), and "block1" is not among
+    the parts. Gives whether any can be on this machine.
+    """
+    found = [part for part in model.modules() if isinstance(part, SevenLayerCNN)]
+    for part in found:
+        part.first_maps = False
+    try:
+        yield lookup.available() and any(part.tabled for part in found)
+    finally:
+        for part in found:
+            part.first_maps = True

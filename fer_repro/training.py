@@ -41,6 +41,7 @@ from tqdm import tqdm
 from fer_repro import metrics, network, results
 from fer_repro.augmentation import augment
 from fer_repro.center_loss import CenterLoss
+from fer_repro.cnn import without_first_maps
 from fer_repro.data.audit import duplicates_of
 from fer_repro.data.faces import FaceDataset
 from fer_repro.data.splits import DEFAULT_PROTOCOL, LEAKING, PROTOCOLS, last_frames
@@ -399,6 +400,7 @@ class Trainer:
         self.curves: list[dict[str, Any]] = []
         self.best: dict[str, Any] = {"epoch": 0, "val_accuracy": -1.0, "val_loss": math.inf, "model": None}
         self.seen, self.train_seconds, self.seconds, self.peak = 0, 0.0, 0.0, 0
+        self.tabled = False
         self.started, self.provenance = _now(), results.provenance()
         self.continued: list[dict[str, Any]] = []  # by what other code, versions or machine
         self.provenance["threads"] = torch.get_num_threads()
@@ -410,9 +412,11 @@ class Trainer:
     def run(self) -> None:
         """Train through both stages, from the last checkpoint if there is one; the model ends with its best weights."""
         first, second = self.course
-        for stage, (begin, end) in enumerate(((0, first), (first, first + second)), start=1):
-            if len(self.curves) < end:
-                self._stage(stage, begin, end)
+        with without_first_maps(self.model) as tabled:
+            self.tabled = tabled and self.fabric.device.type == "cpu" and not self.compiled
+            for stage, (begin, end) in enumerate(((0, first), (first, first + second)), start=1):
+                if len(self.curves) < end:
+                    self._stage(stage, begin, end)
         self.model.load_state_dict(self.best["model"])
         clock = time.perf_counter()
         self._fit(stage=2)
@@ -711,6 +715,7 @@ class Trainer:
             "precision": str(self.fabric._precision.precision),
             "processes": self.fabric.world_size,
             "compiled": self.compiled,
+            "tabled": self.tabled,  # the first two blocks trained by fer_repro.lookup
             "data": {
                 "fingerprint": self.faces["train"].fingerprint(),
                 "test_fingerprint": test.fingerprint(),
@@ -746,7 +751,7 @@ class Trainer:
 
 METHOD = (  # a checkpoint made by other text of these files is not taken up
     *("attention.py", "augmentation.py", "baselines.py", "bilstm.py", "center_loss.py", "cnn.py", "densenet.py"),
-    *("lda.py", "network.py", "preprocessing.py", "training.py"),
+    *("lda.py", "lookup.c", "lookup.py", "network.py", "preprocessing.py", "training.py"),
 )
 
 
