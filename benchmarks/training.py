@@ -10,9 +10,10 @@ its own, because allocator and threads belong to a process, and trains twice the
 first the kernel clears fresh memory, for a few steps of the thousands that a run has. All run in turn, and the
 fastest turn counts.
 
-``share_of_gemm`` is what training does, in floating-point operations a second, over what the same machine does in one
-large matrix product at the same precision, in the same run: the limit to approach. Each kind of processor has a record
-of its own, by its instructions and the precision (``fer_repro.speed.TRAINED``).
+``share_of_gemm`` is what training does, in the network's floating-point operations a second, over what the same machine
+does in one large matrix product at the same precision, in the same run: the limit to approach by a loop that carries
+them out. The table (``fer_repro.lookup``) does not carry out ``tabled_operations`` of them. Each kind of processor has
+a record of its own, by its instructions and the precision (``fer_repro.speed.TRAINED``).
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ from fer_repro.center_loss import CenterLoss
 from fer_repro.cnn import CONVOLUTIONS, without_first_maps
 from fer_repro.data.faces import FaceDataset
 from fer_repro.recipe import Recipe, get
-from fer_repro.speed import training_name
+from fer_repro.speed import TABLE, training_name
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,6 @@ LADDER = {
     "channels last": Rung(allocator=True, resident=True, pointwise=True, channels_last=True),
     "bfloat16": Rung(allocator=True, resident=True, pointwise=True, channels_last=True, bf16=True),
 }
-TABLE = "first two blocks by table"  # on the last rung, whatever its precision
 PLAIN = ("a plain loop", "with two loading processes")
 OURS = "fer_repro.training"
 

@@ -295,6 +295,11 @@ def _files(folder: Path, pattern: str, skip: Sequence[str] = ()) -> Iterator[byt
             yield from (place.as_posix(), path.read_bytes())
 
 
+def _library(root: Path) -> Iterator[bytes | str]:
+    for pattern in ("*.py", "*.c"):
+        yield from _files(root / "fer_repro", pattern, skip=("__pycache__",))
+
+
 def _versions() -> list[str]:
     installed = {f"{found.name}=={found.version}" for found in importlib.metadata.distributions()}
     return [platform.python_version(), *sorted(installed)]
@@ -322,7 +327,7 @@ class _Inputs:
 
     def __post_init__(self) -> None:
         edition = self.edition
-        library = _hash(_files(edition.root / "fer_repro", "*.py", skip=("__pycache__",)))
+        library = _hash(_library(edition.root))
         state = [str(_FORMAT), json.dumps(edition.parameters), library, *_versions(), *_data_state(edition.data_dir)]
         self.common = _hash(state)
         plans = _files(edition.root / "plans", "*.toml")
@@ -788,7 +793,7 @@ def _pages_key(edition: Edition, toc: Mapping[str, Any]) -> str:
             json.dumps(toc, sort_keys=True),
             (edition.root / "_config.yml").read_bytes(),
             _hash(_files(edition.sources, "*", skip=("__pycache__", "_toc.yml"))),
-            _hash(_files(edition.root / "fer_repro", "*.py", skip=("__pycache__",))),
+            _hash(_library(edition.root)),
             _hash(_files(edition.root / "benchmarks", "*.py")),  # their source has pages, too
             _hash(_files(_records_root(edition.root), "*.json")),
             *_versions(),

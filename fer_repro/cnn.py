@@ -219,7 +219,7 @@ class PointwiseBlock(ConvolutionBlock):
         kind = _kind(x)
         with torch.autocast(x.device.type, enabled=False):
             x = x.to(torch.promote_types(x.dtype, torch.float32))
-            a, d = self._line(x)
+            a, d = self.line(x)
             # the largest x where the slope rises, the smallest where it falls, and d: one product with (max, min, 1)
             A = torch.stack([a.clamp(min=0), a.clamp(max=0), d])  # (3, C)
             maps: Tensor = _ProductReLU.apply(_extremes(x), A, kind)  # (B, H/2, W/2, C)
@@ -231,9 +231,9 @@ class PointwiseBlock(ConvolutionBlock):
         assert isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
         with torch.autocast(x.device.type, enabled=False):
             x = x.float()
-            return lookup.second_block(x, *self._line(x), conv, norm, kind)
+            return lookup.second_block(x, *self.line(x), conv, norm, kind)
 
-    def _line(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def line(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return a and d, each (C,), of norm(w x) = a x + d."""
         conv, norm = self.convolution, self.norm
         assert isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)

@@ -178,12 +178,14 @@ def _table(a: Tensor, d: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, int]:
         order = torch.cat([side[kinks[side].argsort()] for side in sides])
         rising = int(rises.sum())
         falling = channels - rising
-        active = torch.zeros(channels + 2, channels)  # on each piece: rising channels whose kinks lie below,
+        # active on a piece are rising channels whose kinks lie below it, and falling ones whose kinks lie above
+        active = torch.zeros(channels + 2, channels)
         active[: rising + 1, order[:rising]] = torch.ones(rising + 1, rising).tril(-1)
-        active[rising + 1 :, order[rising:]] = torch.ones(falling + 1, falling).triu()  # falling ones' above
+        active[rising + 1 :, order[rising:]] = torch.ones(falling + 1, falling).triu()
     taps = weight.permute(1, 2, 3, 0).flatten(1)  # (C, 5 5 32)
     pieces = (active * a) @ taps, (active * d) @ taps  # (C + 2, 5 5 32) each
-    return torch.stack([piece.view(-1, KERNEL, KERNEL, CHANNELS) for piece in pieces], 3), kinks[order], rising
+    table = torch.stack([piece.view(-1, KERNEL, KERNEL, CHANNELS) for piece in pieces], 3)
+    return table, kinks[order], rising
 
 
 class _SecondBlock(torch.autograd.Function):

@@ -34,6 +34,7 @@ NAMES = (
     "peers",
 )
 OURS = "fer_repro.training"  # as the training benchmark calls the project's own loop
+TABLE = "first two blocks by table"  # and its rung with fer_repro.lookup
 GOALS = (  # what was asked for, before anything was measured
     *(
         goal
@@ -118,7 +119,7 @@ def ladder(found: Mapping[str, Any]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        ``way, images_per_second, times_faster`` (than the better plain loop), ``step`` (than the rung before),
+        ``way, images_per_second, times_faster`` (than the better plain loop), ``step`` (than the best before),
         ``peak_megabytes``.
     """
     rows = pd.DataFrame(
@@ -128,7 +129,7 @@ def ladder(found: Mapping[str, Any]) -> pd.DataFrame:
         ],
         columns=["way", "images_per_second", "times_faster", "peak_megabytes"],
     )
-    before = rows["images_per_second"].shift().fillna(rows["images_per_second"])
+    before = rows["images_per_second"].cummax().shift().fillna(rows["images_per_second"])
     return rows.assign(step=rows["images_per_second"] / before)
 
 
@@ -153,7 +154,8 @@ def processors(found: Mapping[str, Mapping[str, Any] | None]) -> pd.DataFrame:
     -------
     DataFrame
         ``how`` (of :data:`TRAINED`), ``cpu, plain, ours`` (images a second; the better plain loop), ``times`` (ours
-        over plain), ``product`` (operations a second at that precision), ``share`` (what training reaches of it),
+        over plain), ``tabled`` (measured with the first two blocks by table), ``product`` (operations a second at that
+        precision), ``share`` (the network's operations a second over it), ``left`` (those carried out over it),
         ``ceiling`` (:func:`ceiling`), ``plain_megabytes, megabytes`` (peaks); no row where there is no record.
     """
     rows = [
@@ -163,8 +165,10 @@ def processors(found: Mapping[str, Mapping[str, Any] | None]) -> pd.DataFrame:
             "plain": plain["images_per_second"],
             "ours": ours["images_per_second"],
             "times": r["times_faster"][OURS],
+            "tabled": r.get("tabled_operations", 0) > 0,
             "product": r["matrix_product"]["bfloat16" if r["precision"].startswith("bf16") else "float32"],
             "share": r["share_of_gemm"],
+            "left": r["share_of_gemm"] * (1 - r.get("tabled_operations", 0) / sum(r["operations_an_image"].values())),
             "ceiling": ceiling(r),
             "plain_megabytes": plain["peak_megabytes"],
             "megabytes": ours["peak_megabytes"],
@@ -174,17 +178,27 @@ def processors(found: Mapping[str, Mapping[str, Any] | None]) -> pd.DataFrame:
         for ours in [r["ways"][OURS]]
         for plain in [next(m for way, m in r["ways"].items() if r["times_faster"][way] == 1)]  # the better one
     ]
-    columns = ["how", "cpu", "plain", "ours", "times", "product", "share", "ceiling", "plain_megabytes", "megabytes"]
+    columns = [
+        *("how", "cpu", "plain", "ours", "times", "tabled", "product", "share", "left", "ceiling"),
+        *("plain_megabytes", "megabytes"),
+    ]
     made = pd.DataFrame(rows, columns=columns)
     return made.sort_values("ours", ascending=False, ignore_index=True)
 
 
 def ceiling(found: Mapping[str, Any]) -> float:
-    """Return how many times the better plain loop a loop of nothing but matrix products would be, for this network.
+    """Return how many times the better plain loop a loop would be that did nothing but this network's operations.
 
-    Ours is so many times the plain loop, and such a share of that limit.
+    All of them, as fast as the machine multiplies matrices. Ours is so many times the plain loop, and such a share of
+    that limit: more than all of it where the table takes the place of products.
     """
     return float(found["times_faster"][OURS] / found["share_of_gemm"])
+
+
+def fullest(found: Mapping[str, Mapping[str, Any] | None]) -> Mapping[str, Any] | None:
+    """Return the training benchmark's record with the most rungs, of such the fastest; None where there is none."""
+    records = [r for name in TRAINED if (r := found.get(name))]
+    return max(records, key=lambda r: (len(r["ways"]), r["ways"][OURS]["images_per_second"]), default=None)
 
 
 def bytes_an_image(size: int, images: int = 1) -> dict[str, int]:

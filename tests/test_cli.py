@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner
 from conftest import denormals_count
 
-from fer_repro import book, claims, cli, data, metrics, network, recipe, results, training
+from fer_repro import book, claims, cli, data, lookup, metrics, network, recipe, results, training
 from fer_repro.data import FaceDataset, cache, splits
 
 
@@ -80,6 +80,17 @@ def test_training_begins_without_denormals_before_any_thread_is_there(monkeypatc
     code, _, err = run("train", "--epochs", "2")
     assert code == 1 and "looked" in err
     assert seen == [False] and denormals_count()
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_training_without_a_compiler_says_what_one_would_bring(there: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(*_: object) -> object:
+        raise ValueError("looked")
+
+    monkeypatch.setattr(data, "load", load)
+    monkeypatch.setattr(lookup, "available", lambda: there)
+    _, _, err = run("train", "--device", "cpu")
+    assert ("no C compiler to be used" in err) != there and "looked" in err
 
 
 def test_ledger_of_a_folder_that_is_not_there(tmp_path: Path) -> None:

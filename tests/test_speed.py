@@ -84,7 +84,11 @@ def test_committed_records_have_what_the_chapter_reads() -> None:
         assert training is not None and training["precision"] == precision
         assert training["ways"].keys() == training["times_faster"].keys()
         assert speed.ladder(training)["way"].iloc[-1] == speed.OURS
-        assert speed.ceiling(training) > training["times_faster"][speed.OURS]
+        # no loop that carries all products out is faster than they are
+        loops = {way: n for way, n in training["times_faster"].items() if way not in (speed.OURS, speed.TABLE)}
+        assert speed.ceiling(training) > max(loops.values())
+        if not training.get("tabled_operations"):
+            assert speed.ceiling(training) > training["times_faster"][speed.OURS]
     growth = speed.record("growth")
     assert growth is not None
     plt.close(pictures.growth(growth))
@@ -141,13 +145,36 @@ def test_processors_stand_beside_each_other() -> None:
     assert rows["plain"].tolist() == [20.0, 10.0] and rows["ours"].tolist() == [300.0, 150.0]
     assert rows["product"].tolist() == [6e11, 1e11] and rows["ceiling"].tolist() == [30.0, 10.0]
     assert rows["plain_megabytes"].tolist() == [900.0, 800.0] and rows["megabytes"].tolist() == [700.0, 600.0]
+    assert rows["left"].tolist() == rows["share"].tolist() and not rows["tabled"].any()
     assert speed.processors({}).empty
+    tabled = {**TRAINING, "share_of_gemm": 1.2, "tabled_operations": 6e8}
+    (row,) = speed.processors({"training": tabled}).itertuples()
+    assert row.tabled and row.share == 1.2 and row.left == pytest.approx(0.48)
+
+
+def test_the_ladder_shown_is_the_one_with_most_rungs_then_the_fastest() -> None:
+    more = {**TRAINING, "ways": {**TRAINING["ways"], speed.TABLE: {"images_per_second": 9.0, "peak_megabytes": 1.0}}}
+    slower = {**TRAINING, "ways": {**TRAINING["ways"], speed.OURS: {"images_per_second": 9.0, "peak_megabytes": 1.0}}}
+    assert speed.fullest({}) is None and speed.fullest({"training": None}) is None
+    assert speed.fullest({"training": slower, "training-avx2": TRAINING}) is TRAINING
+    assert speed.fullest({"training": TRAINING, "training-avx2": more}) is more
+
+
+def test_a_taps_curves_are_drawn_with_the_kinks_that_are_seen() -> None:
+    v = np.linspace(-1, 1, 5)
+    figure = pictures.tap(v, np.stack([v, v**2]), np.array([-3.0, 0.0, 0.5]))
+    *curves, kinks = figure.axes[0].lines
+    assert [line.get_ydata().tolist() for line in curves] == [v.tolist(), (v**2).tolist()]
+    assert kinks.get_xdata().tolist() == [0.0, 0.5]
+    plt.close(figure)
 
 
 def test_each_rung_is_compared_with_the_one_before() -> None:
     rows = speed.ladder(TRAINING)
     np.testing.assert_allclose(rows["step"], [1, 2, 5, 3])
     assert rows["times_faster"].iloc[-1] == 15
+    slower = {way: m | {"images_per_second": 5.0} if "two" in way else m for way, m in TRAINING["ways"].items()}
+    assert speed.ladder({**TRAINING, "ways": slower})["step"].tolist() == [1, 0.5, 10, 3]  # than the best before
 
 
 @pytest.mark.parametrize("size", [48, 128])

@@ -31,7 +31,7 @@ from pybtex.style.formatting.unsrt import Style as UnsrtStyle
 from pybtex.style.labels import BaseLabelStyle
 from pygments import highlight
 from pygments.formatters import HtmlFormatter
-from pygments.lexers import PythonLexer
+from pygments.lexers import CLexer, PythonLexer
 from sphinx.application import Sphinx
 from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util.docutils import SphinxDirective, SphinxRole
@@ -128,7 +128,7 @@ class SourceRole(SphinxRole):
             label += f", line {first}" if last in ("", first) else f", lines {first}–{last}"
         text = nodes.literal(place, place)
         rest = nodes.Text(label.removeprefix(place))
-        if not (ROOT / place).is_file() or not place.endswith(".py") or self.env.app.builder.format != "html":
+        if not (ROOT / place).is_file() or not place.endswith((".py", ".c")) or self.env.app.builder.format != "html":
             return [text, rest], []
         page = self.env.app.builder.get_relative_uri(self.env.docname, _source_page(place))
         anchor = f"#line-{lines.partition('-')[0]}" if lines else ""
@@ -157,9 +157,11 @@ def source_pages(app: Sphinx) -> Iterator[tuple[str, dict[str, Any], str]]:
     if app.builder.format != "html":
         return
     formatter = HtmlFormatter(linenos="inline", lineanchors="line", anchorlinenos=True, cssclass="highlight")
-    for path in sorted([*(ROOT / "fer_repro").rglob("*.py"), *(ROOT / "benchmarks").glob("*.py")]):
+    library = [path for kind in ("*.py", "*.c") for path in (ROOT / "fer_repro").rglob(kind)]
+    for path in sorted([*library, *(ROOT / "benchmarks").glob("*.py")]):
         place = path.relative_to(ROOT).as_posix()
-        body = highlight(path.read_text(encoding="utf-8"), PythonLexer(), formatter)
+        lexer = PythonLexer() if path.suffix == ".py" else CLexer()
+        body = highlight(path.read_text(encoding="utf-8"), lexer, formatter)
         title = f"<code>{html.escape(place)}</code>"
         yield _source_page(place), {"title": place, "body": f"<h1>{title}</h1>{body}", "parents": []}, "page.html"
 

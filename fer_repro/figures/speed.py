@@ -49,6 +49,30 @@ def ladder(rows: pd.DataFrame, plain: int = 2) -> Figure:
     return figure
 
 
+def tap(values: np.ndarray, outputs: np.ndarray, kinks: np.ndarray) -> Figure:
+    """Draw what one tap of the second convolution adds to some of its outputs, as functions of the grey value.
+
+    Parameters
+    ----------
+    values : ndarray (n,)
+        Grey values, normalised.
+    outputs : ndarray (k, n)
+        Of k outputs.
+    kinks : ndarray (C,)
+        Where a channel of the first block begins or ends to be active.
+    """
+    figure, axes = plt.subplots(figsize=(6.8, 3.2))
+    for number, curve in enumerate(outputs):
+        axes.plot(values, curve, color=COLORS[number % len(COLORS)], lw=1.6, label=f"output {number + 1}")
+    inside = kinks[(kinks > values.min()) & (kinks < values.max())]
+    axes.plot(
+        inside, np.full(len(inside), 0.02), "|", color=_PLAIN, ms=9, mew=1.2, transform=axes.get_xaxis_transform()
+    )
+    axes.set(xlabel="grey value $v$, normalised", ylabel="added by this tap", xlim=(values.min(), values.max()))
+    axes.legend(ncols=2, fontsize=8, frameon=False)
+    return figure
+
+
 def growth(found: Mapping[str, Any]) -> Figure:
     """Draw what the growth benchmark measured: time against images and size, speed against batch, and memory.
 
