@@ -105,7 +105,10 @@ def test_training_in_float32_measures_no_bfloat16(
     given = ("--size", "32", "--images", "16", "--repeats", "1", "--precision", "32-true")
     found = bench(training, *given)
     assert found["precision"] == "32-true"
-    assert found["ways"].keys() == {"a plain loop", training.OURS} and found["matrix_product"].keys() == {"float32"}
+    by_table = {training.TABLE} if training.lookup.available() else set()
+    assert found["ways"].keys() == {"a plain loop", training.OURS} | by_table
+    assert found["matrix_product"].keys() == {"float32"}
+    assert (found["tabled_operations"] > 0) == bool(by_table)
     monkeypatch.setattr(training, "place", lambda name: tmp_path / f"{name}.json")
     monkeypatch.setattr(_common, "place", training.place)
     monkeypatch.setattr(training.results, "instructions", lambda: ["avx2", "avx512f"])
