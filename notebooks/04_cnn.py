@@ -552,8 +552,8 @@ figures.say(
     "The two differ by rounding, nothing else; `fast=False` takes the plain layers, and either form loads the other's "
     "weights. "
     "The algebra needs a 1×1 kernel on one channel, normalisation before the ReLU, and pooling right after; elsewhere "
-    "the library "
-    "takes the plain layers by itself."
+    "the library takes the plain layers by itself. What it makes of one grey value can be carried through the second "
+    "convolution, too: {ref}`chap-speed` has a table in place of its products."
 )
 
 # %% [markdown]

@@ -56,7 +56,7 @@ figures.header_card(
 #
 # ## Why speed belongs in a replication
 #
-# The paper names no training time {cite:p}`jayaraman2024improved`. Nine methods, two data sets, several seeds and ten
+# The paper names no training time {cite:p}`jayaraman2024improved`. Its methods, two data sets, several seeds and ten
 # folds are some hundreds of runs; at the speed of a plain loop that is weeks, and a replication that takes weeks is one
 # that reports one seed. Intervals and paired tests are bought with speed.
 #
