@@ -829,6 +829,8 @@ def joint_lead(e: Evaluation, ds: str, pairs: Sequence[tuple[str, str]], measure
 def _one_pair(claim: paper.Claim, e: Evaluation) -> Verdict:
     assert claim.dataset and claim.baseline and claim.model and claim.metric
     table, metric = paper.TABLES[claim.dataset], claim.metric
+    if strange := [method for method in (claim.model, claim.baseline) if method not in table]:
+        raise ValueError(f"{claim.id}: the paper's table of {claim.dataset} has no row {' or '.join(strange)}")
     stated = table[claim.model][metric] - table[claim.baseline][metric]
     found = e.comparisons(claim.dataset, [(claim.baseline, claim.model)], [metric])
     if found is None:

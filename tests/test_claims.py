@@ -370,6 +370,12 @@ def test_orders_need_significance_in_every_measure():
     assert worse.loc["C-PCT-FER-recall-cnn-lstm", "verdict"] == "not reproduced"
 
 
+def test_an_order_of_a_method_that_the_table_lacks_is_named():
+    order = next(c for c in paper.CLAIMS if c.kind == "order" and c.baseline is not None)
+    with pytest.raises(ValueError, match=rf"{order.id}: the paper's table of FER has no row no_attention"):
+        claims.JUDGES["order"](replace(order, dataset="FER", baseline="no_attention"), claims.Evaluation([]))
+
+
 def test_claims_that_hang_on_how_seeds_are_spread_are_named():
     y = _truth()
     records = [_record(y, _predictions(y, a, k), seed=k) for k, a in enumerate((0.935, 0.940, 0.945))]
