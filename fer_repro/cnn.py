@@ -115,7 +115,7 @@ def _in_bfloat16(x: Tensor) -> bool:
     """Say whether a layer, not compiled, multiplies x in bfloat16 on a CPU."""
     if x.device.type != "cpu" or torch.compiler.is_compiling():
         return False
-    return (torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype) == torch.bfloat16
+    return _kind(x) == torch.bfloat16
 
 
 class _InFloat32(torch.autograd.Function):

@@ -164,7 +164,7 @@ if full:
     parts, products, tabled = full["operations_an_image"], full["matrix_product"], full.get("tabled_operations", 0.0)
     whole = sum(parts.values())
     before = max(m["images_per_second"] for way, m in full["ways"].items() if way not in (speed.OURS, speed.TABLE))
-    limit = full["matrix_product"]["bfloat16" if full["precision"].startswith("bf16") else "float32"]
+    limit = products["bfloat16" if full["precision"].startswith("bf16") else "float32"]
     figures.say(
         f"One image costs {whole / 1e9:.2f} GFLOP forward and backward, {parts['LSTM'] / whole:.0%} of it in the LSTM. "
         "That machine's matrix product reaches "
@@ -906,8 +906,8 @@ if found["peers"]:
 # :::{admonition} 1. Why does the shortcut of the first block not work for the second?
 # :class: dropdown
 # Its convolution is 5×5 over 32 channels. A maximum passes through a monotone function of *one* number; here each
-# output depends on 25 grey values (and the least and largest of their squares). What does carry over is that each tap
-# sees one value alone: hence the table. For the third block even that is gone.
+# output depends on the extremes of 25 squares. What does carry over is that each tap alone sees only those of one
+# square: hence the table. For the third block even that is gone.
 # :::
 #
 # :::{admonition} 2. And with batch norm after the ReLU (a reading of Q5)?
